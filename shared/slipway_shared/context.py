@@ -1,0 +1,90 @@
+"""What travels with a request from room to room: trace, request id, tenant, device class and what is left of its deadline.
+
+It knows the header names and the W3C traceparent format (https://www.w3.org/TR/trace-context/). It refuses to know who sends or receives.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+
+TRACEPARENT = "traceparent"
+REQUEST_ID = "x-request-id"
+DEADLINE = "x-slipway-deadline-ms"
+TENANT = "x-slipway-tenant"
+DEVICE_CLASS = "x-slipway-device-class"
+
+_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$")
+_SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+_TENANT = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+DEFAULT_TENANT = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """One request at one hop. `deadline` is on `time.monotonic()`'s clock, in seconds; None means no deadline."""
+
+    request_id: str
+    trace_id: str
+    span_id: str
+    sampled: bool = True
+    tenant: str = DEFAULT_TENANT
+    device_class: str | None = None
+    deadline: float | None = None
+    parent_span_id: str | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Seconds until the deadline, never below zero; None when there is none."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def with_deadline(self, seconds: float) -> "RequestContext":
+        """The same request, due in at most `seconds` from now."""
+        due = time.monotonic() + seconds
+        return replace(self, deadline=due if self.deadline is None else min(self.deadline, due))
+
+    def headers(self) -> dict[str, str]:
+        """The headers of an internal call made on behalf of this request; its span becomes the callee's parent."""
+        out = {
+            TRACEPARENT: f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}",
+            REQUEST_ID: self.request_id,
+            TENANT: self.tenant,
+        }
+        if self.device_class:
+            out[DEVICE_CLASS] = self.device_class
+        if self.deadline is not None:
+            out[DEADLINE] = str(int((self.remaining_seconds or 0.0) * 1000))
+        return out
+
+
+def from_headers(headers: Mapping[str, str], *, trusted: bool) -> RequestContext:
+    """The context of an incoming request. Tenant, device class and deadline are believed only from inside (`trusted`); malformed values are replaced."""
+    match = _TRACEPARENT.match(headers.get(TRACEPARENT, ""))
+    trace_id, parent, flags = match.groups() if match else (secrets.token_hex(16), None, "01")
+    request_id = headers.get(REQUEST_ID, "")
+    context = RequestContext(
+        request_id=request_id if _SAFE_ID.match(request_id) else f"req_{secrets.token_hex(12)}",
+        trace_id=trace_id,
+        span_id=secrets.token_hex(8),
+        sampled=flags[-1] in "13579bdf",
+        parent_span_id=parent,
+    )
+    return _inside(context, headers) if trusted else context
+
+
+def _inside(context: RequestContext, headers: Mapping[str, str]) -> RequestContext:
+    tenant = headers.get(TENANT, "")
+    left = headers.get(DEADLINE, "")
+    return replace(
+        context,
+        tenant=tenant if _TENANT.match(tenant) else DEFAULT_TENANT,
+        device_class=headers.get(DEVICE_CLASS),
+        deadline=context.started + int(left) / 1000 if left.isascii() and left.isdigit() and len(left) < 10 else None,
+    )
+
+
+current: ContextVar[RequestContext | None] = ContextVar("slipway_request", default=None)
+"""The request being served by this task; logs read it, nothing else should."""

@@ -1,0 +1,107 @@
+"""The small JSON contracts between the gateway and the leaves: search, rerank, safety check.
+
+Files and vector stores speak OpenAI's shapes on the same paths as outside, so the gateway relays them. It refuses to know who implements what.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from slipway_shared.dialect.chat import Wire
+
+MAX_QUERY = 16384
+DEFAULT_STORE = "default"
+"""The name under which every tenant's first vector store is found; `vs_default` is its id."""
+DEFAULT_STORE_ID = "vs_default"
+
+SearchMode = Literal["hybrid", "dense", "bm25"]
+
+
+class SearchRequest(Wire):
+    """`POST /v1/search` of the retriever, for the tenant named in the header."""
+
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
+    vector_store_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = (DEFAULT_STORE_ID,)
+    top_k: Annotated[int, Field(ge=1, le=100)] = 20
+    mode: SearchMode = "hybrid"
+    filters: dict[str, Any] | None = None
+
+
+class Passage(BaseModel):
+    """A piece of a file. `start` and `end` are character offsets into the file's extracted text; `score` is in [0, 1], higher is better."""
+
+    id: str
+    file_id: str
+    filename: str
+    text: str
+    score: float
+    start: int = 0
+    end: int = 0
+    title: str = ""
+    vector_store_id: str = DEFAULT_STORE_ID
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class SearchResponse(BaseModel):
+    passages: list[Passage]
+
+
+class RerankRequest(Wire):
+    """`POST /v1/rerank`, in the shape that Cohere and Jina share."""
+
+    model: str | None = None
+    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
+    documents: Annotated[list[Annotated[str, Field(max_length=65536)]], Field(min_length=1, max_length=256)]
+    top_n: Annotated[int, Field(ge=1, le=256)] | None = None
+    return_documents: bool = False
+
+
+class RerankResult(BaseModel):
+    """`index` points into the request's documents; `relevance_score` is in [0, 1]."""
+
+    index: int
+    relevance_score: float
+    document: dict[str, str] | None = None
+
+
+class RerankResponse(BaseModel):
+    """`evidence` in [0, 1]: how likely the documents hold an answer to the query at all."""
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    evidence: float
+
+
+Side = Literal["input", "output"]
+VerdictName = Literal["allow", "redact", "block"]
+
+
+class CheckRequest(Wire):
+    """`POST /v1/check` of the safety filter. `passages` are checked for injection only."""
+
+    text: Annotated[str, Field(max_length=1 << 20)]
+    side: Side = "input"
+    passages: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+
+
+class Finding(BaseModel):
+    """Why: `rule` names a pattern or a classifier; `start` and `end` are character offsets of the span."""
+
+    category: str
+    rule: str
+    score: float = 1.0
+    threshold: float = 0.5
+    start: int = 0
+    end: int = 0
+    passage: int | None = None
+
+
+class CheckResponse(BaseModel):
+    """`text` is the redacted text when the verdict is `redact`; `dropped` are the indices of passages that must not reach a prompt."""
+
+    verdict: VerdictName
+    findings: list[Finding]
+    text: str | None = None
+    dropped: tuple[int, ...] = ()
+    policy: str = "default"

@@ -1,0 +1,201 @@
+"""The frame around every service: health, readiness, metrics, request context, body bounds, the error handler, and a graceful end.
+
+`build` makes the FastAPI application, `run` is a process's entry point. It refuses to know what any service does.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import re
+import resource
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from slipway_shared import errors, logs, tracing
+from slipway_shared.metrics import CONTENT_TYPE, Metrics
+from slipway_shared.middleware import BodyLimit, RequestFrame
+from slipway_shared.settings import ServiceSettings, load_or_exit
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+@dataclass
+class Lifecycle:
+    """Whether the process can serve now. `waiting_for` names what is missing before it is ready; empty means ready."""
+
+    metrics: Metrics
+    waiting_for: str = "start"
+    draining: bool = False
+    probes: list[Callable[[], str | None]] = field(default_factory=list)
+
+    def ready(self) -> None:
+        """The service has warmed up."""
+        self.waiting_for = ""
+        self.metrics.gauge("slipway_ready").set(1)
+        self.metrics.gauge("slipway_start_seconds").set(time.monotonic() - self.metrics.started)
+
+    def drain(self) -> None:
+        """Readiness off, for good; running requests go on."""
+        self.draining = True
+        self.metrics.gauge("slipway_ready").set(0)
+
+    def problem(self) -> str | None:
+        """Why the service cannot serve, or None."""
+        if self.draining:
+            return "draining"
+        return self.waiting_for or next((p for probe in self.probes if (p := probe())), None)
+
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def build(
+    name: str, settings: ServiceSettings, *, routers: Sequence[APIRouter], lifespan: Lifespan, trusted: bool = True, version: str = "0.1.0"
+) -> FastAPI:
+    """The application of service `name`. `lifespan` starts its parts, stores them on `app.state`, and calls `app.state.lifecycle.ready()`.
+
+    `trusted`: whether tenant and deadline headers are believed (every service behind the gateway) or not (the gateway itself).
+    """
+    metrics = Metrics(name)
+    app = FastAPI(title=f"Slipway {name}", version=version, lifespan=_started(lifespan))
+    app.state.settings, app.state.metrics = settings, metrics
+    app.state.lifecycle = Lifecycle(metrics)
+    app.state.log = logs.get(name)
+    app.include_router(_health())
+    for router in routers:
+        app.include_router(router)
+    _handle_errors(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestFrame, metrics=metrics, lifecycle=app.state.lifecycle, trusted=trusted, open_routes=OPEN_ROUTES)
+    return app
+
+
+def run(name: str, settings: type[SettingsT], create_app: Callable[[SettingsT], FastAPI], argv: Sequence[str] | None = None) -> None:
+    """`python -m slipway_<name>`: parse --host and --port, load the settings, serve until SIGTERM, drain."""
+    parser = argparse.ArgumentParser(
+        prog=f"slipway_{name.replace('-', '_')}", description=(create_app.__doc__ or "").strip().split("\n")[0]
+    )
+    parser.add_argument("--port", type=int, help="port to listen on (default: the service's own; 0 lets the system choose)")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    given = {key: value for key, value in vars(parser.parse_args(argv)).items() if value is not None}
+    loaded = load_or_exit(settings, **given)
+    logs.configure(name, loaded.log_level)
+    app = create_app(loaded)
+    config = uvicorn.Config(
+        app,
+        host=loaded.host,
+        port=loaded.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(loaded.drain_seconds)),
+    )
+    server = DrainingServer(config, app.state.lifecycle, loaded.unready_seconds)
+    server.run()
+    sys.exit(0 if server.started else 3)
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, but SIGTERM first turns readiness off, and only then closes the listener and waits for running requests."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, unready_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._unready_seconds = unready_seconds
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self._lifecycle.draining or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._lifecycle.drain()
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop().call_later(self._unready_seconds, super().handle_exit, sig, frame)
+            return
+        super().handle_exit(sig, frame)
+
+
+def _started(lifespan: Lifespan) -> Lifespan:
+    @contextlib.asynccontextmanager
+    async def wrapped(app: FastAPI) -> AsyncGenerator[None]:
+        if endpoint := app.state.settings.otlp_endpoint:
+            tracing.export_to(endpoint, app.title.removeprefix("Slipway "))
+        async with lifespan(app):
+            yield
+            app.state.lifecycle.drain()
+        tracing.flush()
+
+    return wrapped
+
+
+def _health() -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @router.get("/readyz")
+    async def readyz(request: Request) -> PlainTextResponse:
+        problem = request.app.state.lifecycle.problem()
+        return PlainTextResponse(f"{problem or 'ready'}\n", status_code=503 if problem else 200)
+
+    @router.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        # ru_maxrss is in KiB on Linux, in bytes on macOS.
+        unit = 1 if sys.platform == "darwin" else 1024
+        request.app.state.metrics.gauge("slipway_peak_rss_bytes").set(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+        return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def answer(error: errors.SlipwayError) -> Response:
+    """`error` as an HTTP response."""
+    return Response(error.json(), status_code=error.status, media_type="application/json", headers=error.headers())
+
+
+def _handle_errors(app: FastAPI) -> None:
+    async def slipway(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, errors.SlipwayError)
+        return answer(error)
+
+    async def validation(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(errors.from_validation(error.errors()))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        message = f"No route {request.method} {_printable(request.url.path)}." if error.status_code in (404, 405) else str(error.detail)
+        body = errors.NotFound(message, code="unknown_route") if error.status_code == 404 else errors.BadRequest(message)
+        return Response(body.json(), status_code=error.status_code, media_type="application/json", headers=dict(error.headers or {}))
+
+    async def internal(request: Request, error: Exception) -> Response:
+        request.app.state.log.error("unhandled", error=type(error).__name__, exc_info=error)
+        return answer(errors.Internal("Something went wrong on our side; the request id in x-request-id leads to the log line."))
+
+    handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        errors.SlipwayError: slipway, RequestValidationError: validation, HTTPException: http, Exception: internal,
+    }  # fmt: skip
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _printable(path: str) -> str:
+    return re.sub(r"[^\x21-\x7e]", "?", path)[:200]

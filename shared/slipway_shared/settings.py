@@ -1,0 +1,103 @@
+"""Where a service's settings come from: defaults, then the environment; and what happens to a variable that nobody knows.
+
+One frozen model per service, units in the names. It refuses to hold any value of its own: each service passes its settings on.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICE_PREFIXES = (
+    "SLIPWAY_GATEWAY_",
+    "SLIPWAY_GENERATOR_",
+    "SLIPWAY_RETRIEVER_",
+    "SLIPWAY_RERANKER_",
+    "SLIPWAY_SAFETY_",
+)
+PLATFORM_VARIABLES = frozenset({
+    "SLIPWAY_PORT", "SLIPWAY_INTERNAL_PORT", "SLIPWAY_ADMIN_PORT", "SLIPWAY_REDIS_PORT", "SLIPWAY_REDIS_URL",
+    "SLIPWAY_GENERATOR_URL", "SLIPWAY_RETRIEVER_URL", "SLIPWAY_RERANKER_URL", "SLIPWAY_SAFETY_URL", "SLIPWAY_HOME", "SLIPWAY_MODEL",
+    "SLIPWAY_ENGINE", "SLIPWAY_BASE_URL", "SLIPWAY_API_KEY", "SLIPWAY_DATA_DIR", "SLIPWAY_CRDS_DIR", "SLIPWAY_TORCH", "SLIPWAY_WHEEL_CACHE",
+})  # fmt: skip
+"""Variables of the command line, the tests and the make verbs, which a service meets in its environment and leaves alone."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told. A subclass names its prefix: `model_config = service_config("SLIPWAY_GATEWAY_")`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535, description="0 lets the system choose")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    drain_seconds: float = Field(default=20.0, ge=0, le=600, description="how long running requests may take to finish after SIGTERM")
+    unready_seconds: float = Field(
+        default=0.2, ge=0, le=60, description="how long readiness is off before the listener closes, so that balancers notice"
+    )
+    max_body_bytes: int = Field(default=8 << 20, ge=1024)
+    otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP address that spans are sent to; none are made without it")
+
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; the message lists every variable at fault."""
+
+
+def service_config(prefix: str) -> SettingsConfigDict:
+    """The pydantic-settings configuration of a service whose own variables begin with `prefix`."""
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="forbid", populate_by_name=True, env_ignore_empty=True)
+
+
+def load(settings: type[SettingsT], environ: Mapping[str, str] | None = None, **overrides: Any) -> SettingsT:
+    """Build `settings` from the environment; raises SettingsError that lists every unknown, malformed or missing variable."""
+    unknown = _unknown(settings, os.environ if environ is None else environ)
+    problems = [f"{name} is not a setting{_hint(name, settings)}" for name in unknown]
+    try:
+        loaded = settings(**overrides)
+    except ValidationError as error:
+        problems += [f"{_variable(settings, str(e['loc'][0]) if e['loc'] else '')}: {e['msg']}" for e in error.errors()]
+        loaded = None
+    if loaded is None or problems:
+        raise SettingsError("; ".join(problems))
+    return loaded
+
+
+def load_or_exit(settings: type[SettingsT], **overrides: Any) -> SettingsT:
+    """`load` for a process's entry point: prints the list and exits with 2."""
+    try:
+        return load(settings, **overrides)
+    except SettingsError as error:
+        sys.stderr.write(f"settings: {error}\n")
+        raise SystemExit(2) from None
+
+
+def variables(settings: type[ServiceSettings]) -> dict[str, FieldInfo]:
+    """Every environment variable that `settings` reads."""
+    return {_variable(settings, name): field for name, field in settings.model_fields.items()}
+
+
+def _variable(settings: type[ServiceSettings], name: str) -> str:
+    field = settings.model_fields.get(name)
+    if field is not None and isinstance(field.validation_alias, str):
+        return field.validation_alias
+    return name if name.startswith("SLIPWAY_") else f"{settings.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _unknown(settings: type[ServiceSettings], environ: Mapping[str, str]) -> list[str]:
+    own = settings.model_config.get("env_prefix", "")
+    known = set(variables(settings)) | PLATFORM_VARIABLES
+    others = tuple(prefix for prefix in SERVICE_PREFIXES if prefix != own)
+    return sorted(n for n in environ if n.startswith("SLIPWAY_") and n not in known and not n.startswith(others))
+
+
+def _hint(name: str, settings: type[ServiceSettings]) -> str:
+    close = difflib.get_close_matches(name, [*variables(settings), *PLATFORM_VARIABLES], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
