@@ -5,6 +5,7 @@ It knows how a line looks. It refuses user text and secrets: callers log ids, co
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -14,6 +15,7 @@ import structlog
 from slipway_shared.context import current
 
 MAX_VALUE = 500
+MAX_FRAMES = 12
 _SECRET_KEYS = frozenset({"authorization", "api_key", "key", "password", "secret", "token", "prompt", "content", "text", "messages"})
 
 
@@ -24,7 +26,7 @@ def configure(service: str, level: str = "INFO") -> None:
         processors=[
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            _where,
             _request_ids,
             _bounded,
             structlog.processors.JSONRenderer(serializer=_dumps),
@@ -62,6 +64,16 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__name__
         return _dumps(line)
+
+
+def _where(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # Files, lines and functions; never the exception's message or a frame's locals, for both may hold user text.
+    error = event.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+        event["error"] = type(error).__name__
+        event["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
 
 
 def _request_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -91,9 +91,13 @@ class BodyLimit:
         if length.isdigit() and int(length) > self._limit(scope):
             await send_error(send, self._too_large(scope))
             return
-        seen = 0
+        await self._count(scope, receive, send)
 
-        async def bounded() -> Message:
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = 0
+        answered = False
+
+        async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
@@ -101,7 +105,16 @@ class BodyLimit:
                 raise self._too_large(scope)
             return message
 
-        await self._app(scope, bounded, send)
+        async def send_bounded(message: Message) -> None:
+            # Whatever the route made of the cut body (a parse error, usually), the caller is told the true reason.
+            nonlocal answered
+            if seen <= self._limit(scope):
+                await send(message)
+            elif not answered:
+                answered = True
+                await send_error(send, self._too_large(scope))
+
+        await self._app(scope, counted, send_bounded)
 
     def _limit(self, scope: Scope) -> int:
         # Files are bounded by the route that stores them, part by part; JSON is bounded here.

@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import re
 import resource
+import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -119,16 +121,28 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._lifecycle = lifecycle
         self._unready_seconds = unready_seconds
+        self._serving: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        if self._lifecycle.draining or not self.started:
-            super().handle_exit(sig, frame)
-            return
+        # Called as a signal handler, between two byte codes of whatever the loop is doing: only hand the news to the loop, and wake it.
+        if self._lifecycle.draining:
+            self.force_exit = sig == signal.SIGINT
+            self.should_exit = True
+        elif self._serving is None:
+            self.should_exit = True
+        else:
+            self._serving.call_soon_threadsafe(self._drain)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._serving = asyncio.get_running_loop()
+
+    def _drain(self) -> None:
         self._lifecycle.drain()
-        with contextlib.suppress(RuntimeError):
-            asyncio.get_running_loop().call_later(self._unready_seconds, super().handle_exit, sig, frame)
-            return
-        super().handle_exit(sig, frame)
+        asyncio.get_running_loop().call_later(self._unready_seconds, self._close)
+
+    def _close(self) -> None:
+        self.should_exit = True
 
 
 def _started(lifespan: Lifespan) -> Lifespan:
@@ -182,12 +196,15 @@ def _handle_errors(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 400 and error.__cause__ is not None:
+            # What FastAPI makes of a body that its parser gave up on (nesting too deep, bytes that are no text).
+            return answer(errors.BadRequest("The request body is not valid JSON.", code="invalid_json"))
         message = f"No route {request.method} {_printable(request.url.path)}." if error.status_code in (404, 405) else str(error.detail)
         body = errors.NotFound(message, code="unknown_route") if error.status_code == 404 else errors.BadRequest(message)
         return Response(body.json(), status_code=error.status_code, media_type="application/json", headers=dict(error.headers or {}))
 
     async def internal(request: Request, error: Exception) -> Response:
-        request.app.state.log.error("unhandled", error=type(error).__name__, exc_info=error)
+        request.app.state.log.error("unhandled", exc_info=error)
         return answer(errors.Internal("Something went wrong on our side; the request id in x-request-id leads to the log line."))
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {

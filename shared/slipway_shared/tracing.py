@@ -6,7 +6,7 @@ It knows how a finished request becomes a span. It refuses user text: attributes
 import time
 from typing import Any, ClassVar
 
-from opentelemetry.sdk.trace import IdGenerator
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from slipway_shared.context import RequestContext
 

@@ -3,6 +3,7 @@
 It knows framing only, byte by byte, so that a frame cut anywhere, also inside a character, is put together again. It refuses to know what frames mean.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ MAX_FRAME_BYTES = 4 << 20
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-class FrameTooLarge(Exception):
+class FrameTooLargeError(Exception):
     """A peer sent more than MAX_FRAME_BYTES without ending its frame."""
 
 
@@ -28,6 +29,9 @@ def error_frame(body: dict[str, Any]) -> bytes:
     return b"event: error\n" + frame(body)
 
 
+_END = re.compile(rb"\r?\n\r?\n")
+
+
 class FrameReader:
     """Cuts a byte stream into event payloads (the bytes after `data: `); comments and other fields are dropped."""
 
@@ -36,12 +40,15 @@ class FrameReader:
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The payloads that `chunk` completes."""
-        self._buffer += chunk.replace(b"\r\n", b"\n")
-        while (end := self._buffer.find(b"\n\n")) >= 0:
-            event = bytes(self._buffer[:end])
-            del self._buffer[: end + 2]
-            payload = b"\n".join(line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
+        # A new end can only begin in the last three bytes that are here already.
+        start = max(0, len(self._buffer) - 3)
+        self._buffer += chunk
+        while (end := _END.search(self._buffer, start)) is not None:
+            event = bytes(self._buffer[: end.start()])
+            del self._buffer[: end.end()]
+            start = 0
+            payload = b"\n".join(line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:"))
             if payload:
                 yield payload
         if len(self._buffer) > MAX_FRAME_BYTES:
-            raise FrameTooLarge(f"an event is larger than {MAX_FRAME_BYTES} bytes")
+            raise FrameTooLargeError(f"an event is larger than {MAX_FRAME_BYTES} bytes")

@@ -1,0 +1,81 @@
+# One verb, one recipe. CI, pre-commit and people call only these.  `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs setup setup-dev test test-fast check lint types imports fmt lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --no-config --python $(VENV)
+MEMBERS := shared services/gateway services/generator services/retriever services/reranker services/safety-filter training deploy/cli
+CODE := shared services training deploy tests
+export OMP_NUM_THREADS ?= 1
+export PYTHONWARNINGS ?=
+
+help: ## list the verbs
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+up: setup ## set up, start the platform on this machine, ingest docs/, ask one question
+	@$(BIN)/slipway up
+
+down: ## stop the platform; nothing is left running
+	@$(BIN)/slipway down
+
+status: ## what runs, on which port, ready or not, and its memory
+	@$(BIN)/slipway status
+
+logs: ## the last log lines of every part
+	@$(BIN)/slipway logs
+
+# The environment is two locks: what serves, and what develops and trains. Both name every package with its hashes. llama.cpp is compiled for this CPU.
+setup: $(VENV)/.serve ## install what serving needs into .venv
+setup-dev: $(VENV)/.dev ## install what developing, testing and training need into .venv
+
+$(BIN)/uv: requirements/bootstrap.lock
+	@echo "slipway: creating $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "slipway needs Python 3.11 or newer; set PYTHON=/path/to/python3")'
+	@$(PYTHON) -m venv $(VENV) || { echo "slipway: python3 cannot make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	@touch $@
+
+$(VENV)/.serve: $(BIN)/uv requirements/serve.lock deploy/llamacpp.py $(MEMBERS:%=%/pyproject.toml)
+	@echo "slipway: installing the locked packages (about a minute)"
+	@$(BIN)/python deploy/locked.py requirements/serve.lock --without llama-cpp-python > $(VENV)/serve.txt
+	@$(UV) --require-hashes --no-deps -r $(VENV)/serve.txt
+	@$(UV) --no-build-isolation --no-deps $(MEMBERS:%=-e %)
+	@$(BIN)/python deploy/llamacpp.py
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve requirements/all.lock
+	@echo "slipway: installing the development and training packages"
+	@$(BIN)/python deploy/locked.py requirements/all.lock --without llama-cpp-python > $(VENV)/all.txt
+	@$(UV) --require-hashes --no-deps -r $(VENV)/all.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+test: setup-dev check ## lint, types, import rules, then every test (under 20 minutes on 2 cores)
+	@$(BIN)/python -m pytest
+
+test-fast: setup-dev ## the tests that start no real platform
+	@$(BIN)/python -m pytest -m "not system and not slow and not browser"
+
+check: setup-dev lint types imports ## everything that needs no test run
+
+lint: setup-dev ## ruff: style, imports, complexity, security
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+types: setup-dev ## pyright, strict
+	@$(BIN)/pyright
+
+imports: setup-dev ## the rooms and their walls
+	@$(BIN)/lint-imports --no-cache
+
+fmt: setup-dev ## format and fix what can be fixed
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+lock: $(BIN)/uv ## resolve the floors of pyproject.toml into requirements/*.lock
+	@sh requirements/lock.sh
+
+clean: down ## stop, and remove the environment and every local file of the platform
+	@rm -rf $(VENV) .slipway

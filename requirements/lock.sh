@@ -1,0 +1,22 @@
+#!/bin/sh
+# Resolve the workspace's floors into two universal locks with hashes: all (develop and train) and serve (a subset of it, at the same versions).
+# torch is left out: its CPU and CUDA builds carry one name and one version, so the Makefile installs it by version, beside the lock.
+set -eu
+cd "$(dirname "$0")/.."
+compile() {
+    .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --no-emit-package torch --no-emit-package slipway-shared "$@" >/dev/null
+}
+services="shared/pyproject.toml services/gateway/pyproject.toml services/generator/pyproject.toml services/retriever/pyproject.toml
+    services/reranker/pyproject.toml services/safety-filter/pyproject.toml deploy/cli/pyproject.toml"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+# shellcheck disable=SC2086
+compile --group dev $services training/pyproject.toml --extra torch --extra onnx --extra llamacpp -o requirements/all.lock
+.venv/bin/python deploy/locked.py requirements/all.lock --without nothing | sed -E '/^ +--hash/d; s/ *\\$//' >"$tmp/versions.txt"
+printf 'hatchling\neditables\n' >"$tmp/build.in"
+# shellcheck disable=SC2086
+compile -c "$tmp/versions.txt" $services "$tmp/build.in" --extra onnx --extra llamacpp -o requirements/serve.lock
+printf 'uv==0.13.9\n' >"$tmp/bootstrap.in"
+compile "$tmp/bootstrap.in" -o requirements/bootstrap.lock
+wc -l requirements/*.lock

@@ -1,0 +1,46 @@
+import pytest
+from slipway_shared.metrics import METRICS, Metrics
+
+SERVICES = {declared.service for declared in METRICS.values()} - {"all"}
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_a_service_exposes_what_is_declared_for_it_and_nothing_else(service: str) -> None:
+    text = Metrics(service).exposition().decode()
+    for name, declared in METRICS.items():
+        assert (f"# TYPE {name} " in text) == (declared.service in (service, "all")), name
+
+
+def test_an_undeclared_or_foreign_metric_cannot_be_used() -> None:
+    metrics = Metrics("reranker")
+    with pytest.raises(KeyError):
+        metrics.counter("slipway_tokens")
+    with pytest.raises(TypeError):
+        metrics.counter("slipway_rerank_seconds")
+
+
+def test_an_exemplar_leads_to_the_trace() -> None:
+    metrics = Metrics("gateway")
+    metrics.histogram("slipway_chat_ttft_seconds", model="m").observe(0.1, {"trace_id": "a" * 32})
+    assert f'# {{trace_id="{"a" * 32}"}}' in metrics.exposition().decode()
+
+
+def test_no_label_can_hold_user_text() -> None:
+    allowed = {
+        "route",
+        "method",
+        "status",
+        "model",
+        "stage",
+        "outcome",
+        "direction",
+        "reason",
+        "part",
+        "upstream",
+        "result",
+        "model_name",
+        "mode",
+        "side",
+        "verdict",
+    }
+    assert {label for declared in METRICS.values() for label in declared.labels} <= allowed | {"category"}
