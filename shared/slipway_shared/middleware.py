@@ -23,12 +23,15 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 class RequestFrame:
     """Reads the request's context, answers 503 while draining, counts and times the request, and returns its id in `x-request-id`."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, lifecycle: "Lifecycle", trusted: bool, open_routes: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, lifecycle: "Lifecycle", trusted: bool, open_routes: frozenset[str], log: Any
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._trusted = trusted
         self._open = open_routes
+        self._log = log
         self._in_flight = metrics.gauge("slipway_http_in_flight")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +56,7 @@ class RequestFrame:
         context.current.reset(token)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request: context.RequestContext) -> None:
-        status = 500
+        status: int | None = None
 
         async def send_framed(message: Message) -> None:
             nonlocal status
@@ -65,14 +68,21 @@ class RequestFrame:
         self._in_flight.inc()
         try:
             await self._app(scope, receive, send_framed)
+        except Exception as error:
+            self._log.error("unhandled", exc_info=error)
+            if status is not None:
+                raise  # headers are out: only a cut connection still tells the caller
+            await send_error(
+                send_framed, errors.Internal("Something went wrong on our side; the request id in x-request-id leads to the log line.")
+            )
         finally:
             self._in_flight.dec()
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.monotonic() - request.started
             exemplar = {"trace_id": request.trace_id} if request.sampled else None
-            self._metrics.counter("slipway_http_requests", route=route, method=scope["method"], status=str(status)).inc()
+            self._metrics.counter("slipway_http_requests", route=route, method=scope["method"], status=str(status or 499)).inc()
             self._metrics.histogram("slipway_http_request_seconds", route=route).observe(seconds, exemplar)
-            tracing.record(request, f"{scope['method']} {route}", seconds, status)
+            tracing.record(request, f"{scope['method']} {route}", seconds, status or 499)
 
 
 class BodyLimit:

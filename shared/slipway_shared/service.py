@@ -79,7 +79,9 @@ def build(
         app.include_router(router)
     _handle_errors(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestFrame, metrics=metrics, lifecycle=app.state.lifecycle, trusted=trusted, open_routes=OPEN_ROUTES)
+    app.add_middleware(
+        RequestFrame, metrics=metrics, lifecycle=app.state.lifecycle, trusted=trusted, open_routes=OPEN_ROUTES, log=app.state.log
+    )
     return app
 
 
@@ -203,12 +205,8 @@ def _handle_errors(app: FastAPI) -> None:
         body = errors.NotFound(message, code="unknown_route") if error.status_code == 404 else errors.BadRequest(message)
         return Response(body.json(), status_code=error.status_code, media_type="application/json", headers=dict(error.headers or {}))
 
-    async def internal(request: Request, error: Exception) -> Response:
-        request.app.state.log.error("unhandled", exc_info=error)
-        return answer(errors.Internal("Something went wrong on our side; the request id in x-request-id leads to the log line."))
-
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-        errors.SlipwayError: slipway, RequestValidationError: validation, HTTPException: http, Exception: internal,
+        errors.SlipwayError: slipway, RequestValidationError: validation, HTTPException: http,
     }  # fmt: skip
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
