@@ -1,4 +1,4 @@
-"""Where a service's settings come from: defaults, then the environment; and what happens to a variable that nobody knows.
+"""Where a service's settings come from: defaults, then the environment, then Vault; and what happens to a variable that nobody knows.
 
 One frozen model per service, units in the names. It refuses to hold any value of its own: each service passes its settings on.
 """
@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from slipway_shared.vault import VaultSource, VaultUnavailableError
 
 SERVICE_PREFIXES = (
     "SLIPWAY_GATEWAY_",
@@ -24,6 +26,7 @@ PLATFORM_VARIABLES = frozenset({
     "SLIPWAY_PORT", "SLIPWAY_INTERNAL_PORT", "SLIPWAY_ADMIN_PORT", "SLIPWAY_REDIS_PORT", "SLIPWAY_REDIS_URL",
     "SLIPWAY_GENERATOR_URL", "SLIPWAY_RETRIEVER_URL", "SLIPWAY_RERANKER_URL", "SLIPWAY_SAFETY_URL", "SLIPWAY_HOME", "SLIPWAY_MODEL",
     "SLIPWAY_ENGINE", "SLIPWAY_BASE_URL", "SLIPWAY_API_KEY", "SLIPWAY_DATA_DIR", "SLIPWAY_CRDS_DIR", "SLIPWAY_TORCH", "SLIPWAY_WHEEL_CACHE",
+    "SLIPWAY_VAULT_ADDR", "SLIPWAY_VAULT_TOKEN", "SLIPWAY_VAULT_ROLE_ID", "SLIPWAY_VAULT_SECRET_ID", "SLIPWAY_VAULT_MOUNT",
 })  # fmt: skip
 """Variables of the command line, the tests and the make verbs, which a service meets in its environment and leaves alone."""
 
@@ -42,6 +45,18 @@ class ServiceSettings(BaseSettings):
     )
     max_body_bytes: int = Field(default=8 << 20, ge=1024)
     otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP address that spans are sent to; none are made without it")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was passed in, then Vault, then the environment; no dotenv files, for they are committed by accident."""
+        return init_settings, VaultSource(settings_cls), env_settings
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
@@ -62,6 +77,9 @@ def load(settings: type[SettingsT], environ: Mapping[str, str] | None = None, **
     problems = [f"{name} is not a setting{_hint(name, settings)}" for name in unknown]
     try:
         loaded = settings(**overrides)
+    except VaultUnavailableError as error:
+        problems.append(str(error))
+        loaded = None
     except ValidationError as error:
         problems += [f"{_variable(settings, str(e['loc'][0]) if e['loc'] else '')}: {e['msg']}" for e in error.errors()]
         loaded = None
