@@ -1,0 +1,1 @@
+"""The only public door: OpenAI dialect, keys, limits, and the pipeline from question to cited answer."""

@@ -1,0 +1,105 @@
+"""Which models can be asked now, as the generator lists them, believed for some seconds.
+
+It knows a model's card. It refuses to know how a model is asked, and never keeps a request waiting for a refresh when it still has a list.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from slipway_shared import errors
+from slipway_shared.context import RequestContext
+from slipway_shared.grounding import ModelKind
+
+from slipway_gateway.upstream import AWAY, Upstream
+
+MIN_REFRESH_SECONDS = 1.0
+"""An unknown name makes us ask again, at most this often, so that guessing names does not load the generator."""
+
+
+class ModelCard(BaseModel):
+    """One entry of `GET /v1/models`. Engines of other makers send fewer fields; what they add is passed on."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "slipway"
+    kind: ModelKind = "chat"
+    digest: str | None = None
+    context_tokens: int | None = None
+    device_classes: tuple[str, ...] = ()
+    eval: dict[str, float] = Field(default_factory=dict)
+
+
+class _Listing(BaseModel):
+    data: list[ModelCard]
+
+
+class Catalog:
+    """The models of one generator (or of a router in front of many)."""
+
+    def __init__(self, generator: Upstream | None, seconds: float) -> None:
+        self._generator = generator
+        self._seconds = seconds
+        self._cards: dict[str, ModelCard] | None = None
+        self._asked = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def cards(self, context: RequestContext) -> list[ModelCard]:
+        """Every model; raises UpstreamFailed or its kin while the generator is away and was never seen."""
+        if self._cards is None:
+            await self._refresh(context)
+        elif time.monotonic() - self._asked > self._seconds:
+            self._refresh_behind(context)
+        return list((self._cards or {}).values())
+
+    async def card(self, model: str, context: RequestContext) -> ModelCard:
+        """The card of `model`; raises NotFound that names the models there are."""
+        await self.cards(context)
+        if (found := (self._cards or {}).get(model)) is not None:
+            return found
+        if time.monotonic() - self._asked > MIN_REFRESH_SECONDS:
+            await self._refresh(context)
+        cards = self._cards or {}
+        if (found := cards.get(model)) is not None:
+            return found
+        raise errors.NotFound(
+            f"The model does not exist. Available: {', '.join(sorted(cards)) or 'none'}.", param="model", code="model_not_found"
+        )
+
+    def _refresh_behind(self, context: RequestContext) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh_quietly(context.with_deadline(self._seconds)))
+
+    async def _refresh_quietly(self, context: RequestContext) -> None:
+        try:
+            await self._refresh(context)
+        except AWAY:
+            self._asked = time.monotonic()  # the old list stays; asked again after the next interval
+
+    async def _refresh(self, context: RequestContext) -> None:
+        if self._generator is None:
+            raise errors.UpstreamFailed("This installation has no generator.")
+        raw = await self._generator.get("/v1/models", context, seconds=5.0)
+        try:
+            listing = _Listing.model_validate_json(raw)
+        except ValidationError as error:
+            raise errors.UpstreamFailed("The generator's list of models has a wrong shape.") from error
+        self._cards = {card.id: card for card in listing.data}
+        self._asked = time.monotonic()
+
+    async def aclose(self) -> None:
+        """Ends a refresh under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+
+def listing(cards: list[ModelCard]) -> bytes:
+    """OpenAI's list object."""
+    document: dict[str, Any] = {"object": "list", "data": [card.model_dump(mode="json") for card in cards]}
+    return orjson.dumps(document)

@@ -1,0 +1,140 @@
+"""What the generator says, as it comes, and what becomes of it on the way out: held or shown at once, judged, annotated.
+
+A reader's draft is held, because it may have to be withdrawn and what was shown cannot be; a chat model's words are shown as they come, and a last
+annotation tells whether they stand on the passages. It refuses to know safety, usage accounts and HTTP.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+
+import orjson
+from slipway_shared import errors
+
+from slipway_gateway.ask import Ask, generator_body
+from slipway_gateway.evidence import Evidence
+from slipway_gateway.frames import Frame, Writer, no_tokens, relay
+from slipway_gateway.judge import Outcome, judge
+from slipway_gateway.upstream import AWAY, Upstream
+
+_JSON = {"content-type": "application/json"}
+Instead = Callable[[Ask, Evidence, errors.SlipwayError], Outcome]
+Count = Callable[[Outcome], None]
+
+
+class Drafts:
+    """Asks the generator. `instead` gives the outcome that stands in for a generator that is away, or raises its error; `count` sees every outcome."""
+
+    def __init__(self, generator: Upstream | None, reader_tokens: int, instead: Instead, count: Count) -> None:
+        self._generator = generator
+        self._reader_tokens = reader_tokens
+        self._instead = instead
+        self._count = count
+
+    async def complete(self, ask: Ask, evidence: Evidence) -> bytes:
+        """The generator's completion, nothing changed."""
+        while True:
+            try:
+                return await self._present().post("/v1/chat/completions", self._body(ask, evidence), ask.context)
+            except errors.ContextOverflow:
+                # Without passages the overflow is the caller's own.
+                if len(evidence.passages) < 2:
+                    raise
+                evidence = evidence.first(len(evidence.passages) // 2)
+
+    async def stream(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
+        """The frames of an answer, annotations before its finish, usage and `[DONE]` at its end."""
+        if ask.card.kind == "reader" and evidence.passages:
+            async for frame in self._held(ask, evidence):
+                yield frame
+            return
+        shown = False
+        try:
+            async for frame in self._annotated(ask, evidence):
+                shown = True
+                yield frame
+        except AWAY as error:
+            if shown:
+                raise
+            for frame in self._said(ask, self._instead(ask, evidence, error)):
+                yield frame
+
+    async def _held(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
+        held: list[Frame] = []
+        try:
+            async for frame in self._frames(ask, evidence):
+                held.append(frame)
+        except AWAY as error:
+            for frame in self._said(ask, self._instead(ask, evidence, error)):
+                yield frame
+            return
+        outcome = judge(ask, evidence, "".join(frame.text() for frame in held))
+        self._count(outcome)
+        if outcome.text is not None:
+            usage = next((frame.usage for frame in held if frame.usage), None)
+            for frame in Writer(ask.request.model, held[0].document).said(outcome, usage or no_tokens()):
+                yield frame
+            return
+        for frame in held:
+            if frame.finished:
+                yield Writer(ask.request.model, frame.document).delta({"annotations": list(outcome.annotations)})
+            yield frame
+
+    async def _annotated(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
+        if not evidence.wanted:
+            async for frame in self._frames(ask, evidence):
+                yield frame
+            self._count(Outcome("answer", None))
+            return
+        said: dict[int, str] = {}
+        async for frame in self._frames(ask, evidence):
+            for choice in frame.choices:
+                index = choice.get("index", 0)
+                said[index] = said.get(index, "") + frame.text(index)
+                if choice.get("finish_reason") and said[index]:
+                    outcome = judge(ask, evidence, said[index])
+                    self._count(outcome)
+                    if outcome.annotations:
+                        writer = Writer(ask.request.model, frame.document)
+                        yield writer.delta({"annotations": list(outcome.annotations)}, index=index)
+            yield frame
+
+    async def _frames(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
+        generator = self._present()
+        while True:
+            try:
+                async with generator.open(
+                    "POST", "/v1/chat/completions", self._body(ask, evidence), ask.context, headers=_JSON
+                ) as response:
+                    async for frame in relay(generator, response):
+                        yield frame
+                return
+            except errors.ContextOverflow:
+                # Without passages the overflow is the caller's own.
+                if len(evidence.passages) < 2:
+                    raise
+                evidence = evidence.first(len(evidence.passages) // 2)
+
+    def _said(self, ask: Ask, outcome: Outcome) -> list[Frame]:
+        self._count(outcome)
+        return list(Writer(ask.request.model).said(outcome, no_tokens()))
+
+    def _body(self, ask: Ask, evidence: Evidence) -> bytes:
+        return generator_body(ask, evidence.texts, self._reader_tokens)
+
+    def _present(self) -> Upstream:
+        if self._generator is None:
+            raise errors.UpstreamFailed("This installation has no generator.")
+        return self._generator
+
+
+def finish(ask: Ask, evidence: Evidence, raw: bytes, count: Count) -> dict[str, object]:
+    """The generator's completion `raw` with every choice judged and annotated; usage stays the generator's."""
+    document = orjson.loads(raw)
+    for choice in document["choices"]:
+        message = choice["message"]
+        text = message.get("content") or ""
+        outcome = judge(ask, evidence, text) if text else Outcome("answer", None)
+        count(outcome)
+        if outcome.text is not None:
+            message["content"], choice["finish_reason"], choice["logprobs"] = outcome.text, "stop", None
+        message["annotations"] = list(outcome.annotations)
+    return document

@@ -1,0 +1,78 @@
+"""The answer that needs no model: the best sentences of the best passages, quoted and cited.
+
+It knows words and sentences. It refuses to know where passages come from. A sentence is scored by the share of the question's words that it holds,
+rare words weighing more (inverse frequency over the sentences at hand, Sparck Jones 1972), damped by its passage's rank.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipway_shared.grounding import fence, normalise
+
+MAX_SENTENCE = 400
+RANK_DAMPING = 0.85
+"""What a sentence of passage n+1 is worth against the same sentence in passage n."""
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"'“(\[]?[A-Z0-9])|\n+")
+_FUNCTION_WORDS = """
+a an and are as at be by can do does did for from has have how i in is it its me my of on or our that the their them they this to was were what when
+where which who whom whose why will with would you your about there many much
+"""
+_STOP = frozenset(_FUNCTION_WORDS.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One sentence and the number (from 1) of the passage that it stands in."""
+
+    text: str
+    number: int
+
+
+def answer(question: str, passages: Sequence[str], *, sentences: int = 2) -> str | None:
+    """Up to `sentences` quotes as `"..." [n]`, best first; None when no sentence shares a word with the question."""
+    quotes = best_sentences(question, passages, sentences)
+    return " ".join(f'"{quote.text}" [{quote.number}]' for quote in quotes) or None
+
+
+def best_sentences(question: str, passages: Sequence[str], count: int) -> list[Quote]:
+    """The quotes behind `answer`. A second one is only given when it is nearly as good as the first."""
+    candidates = [Quote(text, n) for n, passage in enumerate(passages, start=1) for text in split(passage)]
+    wanted = terms(question)
+    if not candidates or not wanted:
+        return []
+    words = [terms(quote.text) for quote in candidates]
+    weight = _weights(wanted, words)
+    total = sum(weight.values())
+    scored = sorted(
+        ((sum(weight[t] for t in wanted & own) / total * RANK_DAMPING ** (quote.number - 1), -i) for i, (quote, own) in enumerate(zip(candidates, words, strict=True))),
+        reverse=True,
+    )  # fmt: skip
+    best = scored[0][0]
+    chosen: list[Quote] = []
+    for score, position in scored:
+        quote = candidates[-position]
+        if score <= 0 or score < 0.75 * best or len(chosen) == count:
+            break
+        if all(normalise(quote.text) != normalise(other.text) for other in chosen):
+            chosen.append(quote)
+    return chosen
+
+
+def split(passage: str) -> list[str]:
+    """The sentences of a passage, each one line in which nothing looks like a citation mark."""
+    pieces = (fence(piece) for piece in _SENTENCE.split(passage))
+    return [piece[:MAX_SENTENCE].strip('" ') for piece in pieces if len(normalise(piece).split()) >= 3]
+
+
+def terms(text: str) -> set[str]:
+    """The words of `text` that carry meaning, with a plural's s removed."""
+    return {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in normalise(text).split() if word not in _STOP}
+
+
+def _weights(wanted: set[str], sentences: list[set[str]]) -> dict[str, float]:
+    frequency = Counter(term for own in sentences for term in own)
+    return {term: math.log(1 + len(sentences) / (1 + frequency[term])) for term in wanted}

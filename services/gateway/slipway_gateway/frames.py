@@ -1,0 +1,164 @@
+"""A stream of SSE frames as bytes: cut, looked at, and made.
+
+It knows where a frame ends and what stands in it. A frame that nobody changes is passed on byte for byte. It refuses to decide what is shown.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+import aiohttp
+import orjson
+from slipway_shared import errors
+from slipway_shared.dialect import sse
+
+from slipway_gateway.judge import Outcome
+from slipway_gateway.upstream import Upstream
+
+_ENDS = (b"\n\n", b"\r\n\r\n")
+
+
+class Frame:
+    """One event as it came. `document` is parsed when it is first asked for; comments and `[DONE]` have none."""
+
+    __slots__ = ("_document", "_parsed", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._parsed = False
+        self._document: dict[str, Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether this is the frame that ends a good stream."""
+        return self.raw.startswith((b"data: [DONE]", b"data:[DONE]"))
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The JSON object of the frame; raises UpstreamFailed when there should be one and is none."""
+        if not self._parsed:
+            self._parsed = True
+            self._document = _parse(self.raw)
+        return self._document
+
+    @property
+    def choices(self) -> list[dict[str, Any]]:
+        """The deltas that the frame brings."""
+        return (self.document or {}).get("choices") or []
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The exact usage, in the frame that carries it. Frames without the word are not parsed."""
+        if b'"usage"' not in self.raw or b'"usage":null' in self.raw:
+            return None
+        return (self.document or {}).get("usage")
+
+    @property
+    def finished(self) -> bool:
+        """Whether a choice ends here."""
+        return any(choice.get("finish_reason") for choice in self.choices)
+
+    def text(self, index: int = 0) -> str:
+        """What choice `index` says in this frame."""
+        return "".join((c.get("delta") or {}).get("content") or "" for c in self.choices if c.get("index", 0) == index)
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    payload = next(sse.FrameReader().feed(raw), None)
+    if payload is None or payload == b"[DONE]":
+        return None
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise errors.UpstreamFailed("The generator sent a frame that is not JSON.") from error
+    if not isinstance(document, dict):
+        raise errors.UpstreamFailed("The generator sent a frame that is no object.")
+    return document
+
+
+class Cutter:
+    """Cuts chunks of bytes, split anywhere, into whole frames, terminators included."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The frames that `chunk` completes."""
+        buffer = self._buffer + chunk if self._buffer else chunk
+        out: list[bytes] = []
+        start = 0
+        while (end := _end(buffer, start)) >= 0:
+            out.append(buffer[start:end])
+            start = end
+        self._buffer = buffer[start:]
+        if len(self._buffer) > sse.MAX_FRAME_BYTES:
+            raise errors.UpstreamFailed("The generator sent a frame without an end.")
+        return out
+
+
+def _end(buffer: bytes, start: int) -> int:
+    ends = [at + len(mark) for mark in _ENDS if (at := buffer.find(mark, start)) >= 0]
+    return min(ends, default=-1)
+
+
+async def relay(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGenerator[Frame]:
+    """The frames of `response`, `[DONE]` included. An error event, an early end and a broken connection raise: a cut is never a clean end."""
+    cutter = Cutter()
+    try:
+        async for chunk in response.content.iter_any():
+            for raw in cutter.feed(chunk):
+                frame = Frame(raw)
+                if frame.done:
+                    yield frame
+                    return
+                if raw.startswith(b":"):
+                    continue  # a keep-alive of the generator's; we send our own
+                if raw.startswith(b"event: error") or raw.startswith(b'data: {"error"'):
+                    raise errors.from_body(502, orjson.dumps(frame.document))
+                yield frame
+    except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+        raise upstream.failure(error) from error
+    raise errors.UpstreamFailed("The generator's stream ended before its end.")
+
+
+class Writer:
+    """Makes the frames of one answer that the gateway adds or says by itself. `like` gives id, model and time of an upstream's answer."""
+
+    def __init__(self, model: str, like: dict[str, Any] | None = None) -> None:
+        source = like or {}
+        self._head = {
+            "id": source.get("id") or f"chatcmpl-{secrets.token_hex(12)}",
+            "object": "chat.completion.chunk",
+            "created": source.get("created") or int(time.time()),
+            "model": source.get("model") or model,
+        }
+
+    def delta(self, delta: dict[str, Any], finish_reason: str | None = None, index: int = 0) -> Frame:
+        """One choice's delta as a frame."""
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return Frame(sse.frame({**self._head, "choices": [choice], "usage": None}))
+
+    def usage(self, usage: dict[str, Any]) -> Frame:
+        """The frame that carries nothing but the usage."""
+        return Frame(sse.frame({**self._head, "choices": [], "usage": usage}))
+
+    def said(self, outcome: Outcome, usage: dict[str, Any]) -> Iterable[Frame]:
+        """A whole answer in the gateway's own words."""
+        yield self.delta({"role": "assistant", "content": ""})
+        yield self.delta({"content": outcome.text or ""})
+        yield self.delta({"annotations": list(outcome.annotations)})
+        yield self.delta({}, "stop")
+        yield self.usage(usage)
+        yield Frame(sse.DONE)
+
+    def completion(self, outcome: Outcome, usage: dict[str, Any]) -> dict[str, Any]:
+        """The same answer, not streamed."""
+        message = {"role": "assistant", "content": outcome.text or "", "refusal": None, "annotations": list(outcome.annotations)}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+def no_tokens() -> dict[str, Any]:
+    """The usage of an answer that no model was asked for."""
+    return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}

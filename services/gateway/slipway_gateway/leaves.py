@@ -1,0 +1,76 @@
+"""The typed calls to retriever, reranker and safety filter. It knows their paths and contracts, and refuses to decide what a failure means."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from slipway_shared import errors
+from slipway_shared.context import RequestContext
+from slipway_shared.contracts import (
+    CheckRequest,
+    CheckResponse,
+    Passage,
+    RerankRequest,
+    RerankResponse,
+    SearchRequest,
+    SearchResponse,
+    Side,
+)
+
+from slipway_gateway.settings import GatewaySettings
+from slipway_gateway.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts that the gateway calls; None where a part is absent."""
+
+    generator: Upstream | None
+    retriever: Upstream | None
+    reranker: Upstream | None
+    safety: Upstream | None
+
+
+class Leaves:
+    """Search, rerank and check. Each raises UpstreamFailed, Overloaded or DeadlineExceeded when its part is away."""
+
+    def __init__(self, parts: Parts, settings: GatewaySettings) -> None:
+        self._parts = parts
+        self._settings = settings
+
+    async def search(self, request: SearchRequest, context: RequestContext) -> list[Passage]:
+        """The passages that match, best first."""
+        retriever = _present(self._parts.retriever, "retriever")
+        raw = await retriever.post("/v1/search", request.model_dump_json().encode(), context, seconds=self._settings.search_seconds)
+        try:
+            return SearchResponse.model_validate_json(raw).passages
+        except ValidationError as error:
+            raise errors.UpstreamFailed("The retriever's answer has a wrong shape.") from error
+
+    async def rerank(self, query: str, documents: list[str], top_n: int, context: RequestContext) -> RerankResponse:
+        """The best `top_n` of `documents`, and whether they hold an answer at all."""
+        reranker = _present(self._parts.reranker, "reranker")
+        body = RerankRequest(query=query, documents=documents, top_n=min(top_n, len(documents))).model_dump_json(exclude_none=True).encode()
+        raw = await reranker.post("/v1/rerank", body, context, seconds=self._settings.rerank_seconds)
+        try:
+            ranked = RerankResponse.model_validate_json(raw)
+        except ValidationError as error:
+            raise errors.UpstreamFailed("The reranker's answer has a wrong shape.") from error
+        if any(not 0 <= result.index < len(documents) for result in ranked.results):
+            raise errors.UpstreamFailed("The reranker names a document that it was not given.")
+        return ranked
+
+    async def check(self, text: str, side: Side, context: RequestContext, passages: tuple[str, ...] = ()) -> CheckResponse:
+        """The verdict on `text`; `passages` are looked through for injected instructions."""
+        safety = _present(self._parts.safety, "safety filter")
+        body = CheckRequest(text=text, side=side, passages=passages).model_dump_json().encode()
+        raw = await safety.post("/v1/check", body, context, seconds=self._settings.safety_seconds)
+        try:
+            return CheckResponse.model_validate_json(raw)
+        except ValidationError as error:
+            raise errors.UpstreamFailed("The safety filter's answer has a wrong shape.") from error
+
+
+def _present(part: Upstream | None, name: str) -> Upstream:
+    if part is None:
+        raise errors.UpstreamFailed(f"This installation has no {name}.")
+    return part

@@ -1,0 +1,145 @@
+"""A chat request from question to answer, on one page: what runs beside what, what may fail, and what happens then.
+
+    safety || search   a block cancels the search; safety away -> refuse (or go on, by setting); retriever away -> an answer marked ungrounded
+    rerank             away -> the retriever's order;  too little evidence -> a typed abstention, and no model is asked
+    generate           away -> quotes from the passages when there are any, else the error itself
+    judge              a reader's answer is held until it is known to stand on the passages; if it does not, quotes take its place
+    guard              no text leaves unseen; a refused answer ends with a typed refusal
+    usage              always the generator's own exact count
+
+It refuses to know HTTP, engines, and how a frame looks.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+from slipway_shared import errors
+from slipway_shared.metrics import Metrics
+
+from slipway_gateway.ask import Ask
+from slipway_gateway.draft import Drafts, finish
+from slipway_gateway.evidence import NOTHING, Evidence
+from slipway_gateway.frames import Frame, Writer, no_tokens
+from slipway_gateway.guard import REFUSAL, Guard
+from slipway_gateway.judge import Outcome, abstain, instead
+from slipway_gateway.leaves import Leaves, Parts
+from slipway_gateway.safety import Safety
+from slipway_gateway.settings import GatewaySettings
+from slipway_gateway.sources import Sources
+from slipway_gateway.upstream import AWAY
+
+
+class Pipeline:
+    """Answers chat requests with the parts that there are."""
+
+    def __init__(self, parts: Parts, leaves: Leaves, settings: GatewaySettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._safety = Safety(leaves, metrics, present=parts.safety is not None, fail_open=settings.safety_fail_open)
+        self._sources = Sources(leaves, metrics, candidates=settings.candidates, reranks=parts.reranker is not None)
+        self._drafts = Drafts(parts.generator, settings.reader_tokens, self._instead, self._count)
+
+    async def complete(self, ask: Ask) -> bytes:
+        """The whole answer as a chat completion."""
+        ask, evidence = await self._prepare(ask)
+        if reason := evidence.thin(self._least(ask)):
+            return await self._said(ask, abstain(reason, evidence))
+        try:
+            raw = await self._drafts.complete(ask, evidence)
+        except AWAY as error:
+            return await self._said(ask, self._instead(ask, evidence, error))
+        ask.stages.mark("ttft")
+        if not evidence.wanted and not self._safety.present:
+            self._count(Outcome("answer", None))
+            return raw
+        return orjson.dumps(await self._guarded(ask, finish(ask, evidence, raw, self._count)))
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[bytes]:
+        """The answer as SSE frames; raises before the first one when there will be none."""
+        ask, evidence = await self._prepare(ask)
+        frames = self._shown(ask, evidence)
+        if self._safety.present:
+            frames = self._guard(ask).run(frames)
+        async for frame in frames:
+            if not ask.wants_usage and frame.usage is not None and not frame.choices:
+                continue
+            if frame.done:
+                yield f": x-slipway-timing {ask.stages.summary()}\n\n".encode()
+            else:
+                ask.stages.mark("ttft")
+            yield frame.raw
+
+    async def _prepare(self, ask: Ask) -> tuple[Ask, Evidence]:
+        """The prompt's verdict and the evidence, found side by side; a block cancels the search."""
+        asked = ask.retrieval
+        if asked is None:
+            return await self._safety.prompt(ask), NOTHING
+        search = asyncio.create_task(self._sources.search(ask, asked))
+        try:
+            ask = await self._safety.prompt(ask)
+            passages = await search
+        finally:
+            search.cancel()
+            await asyncio.gather(search, return_exceptions=True)
+        if passages is None:
+            return ask, Evidence(wanted=True, missing="retriever_down")
+        return ask, await self._sources.rank(ask, asked, await self._safety.clean(ask, passages))
+
+    async def _shown(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
+        if reason := evidence.thin(self._least(ask)):
+            outcome = abstain(reason, evidence)
+            self._count(outcome)
+            for frame in Writer(ask.request.model).said(outcome, no_tokens()):
+                yield frame
+            return
+        async for frame in self._drafts.stream(ask, evidence):
+            yield frame
+
+    async def _said(self, ask: Ask, outcome: Outcome) -> bytes:
+        """An answer in the gateway's own words; they too come from files, so they are looked at."""
+        self._count(outcome)
+        return orjson.dumps(await self._guarded(ask, Writer(ask.request.model).completion(outcome, no_tokens())))
+
+    async def _guarded(self, ask: Ask, document: dict[str, Any]) -> dict[str, Any]:
+        if not self._safety.present:
+            return document
+        for choice in document["choices"]:
+            message = choice["message"]
+            if not message.get("content"):
+                continue
+            verdict = await self._safety.verdict(message["content"], "output", ask.context)
+            if verdict.verdict == "block":
+                message.update(content=None, refusal=REFUSAL, annotations=[{"type": "safety", "reason": errors.Blocked.code}])
+                choice["finish_reason"] = "content_filter"
+                self._count(Outcome("refusal", None))
+            elif verdict.verdict == "redact" and verdict.text is not None:
+                message["content"] = verdict.text
+        return document
+
+    def _guard(self, ask: Ask) -> Guard:
+        return Guard(
+            lambda text: self._safety.verdict(text, "output", ask.context),
+            Writer(ask.request.model),
+            window=self._settings.output_window_tokens,
+            overlap=self._settings.output_overlap_chars,
+            observe=self._metrics.histogram("slipway_guard_hold_seconds").observe,
+        )
+
+    def _instead(self, ask: Ask, evidence: Evidence, error: errors.SlipwayError) -> Outcome:
+        """Quotes in place of a generator that is away; the error itself when there is nothing to quote."""
+        busy = isinstance(error, (errors.Overloaded, errors.RateLimited))
+        self._metrics.counter("slipway_degraded", part="generator").inc()
+        if outcome := instead(ask, evidence, "generator_overloaded" if busy else "generator_down"):
+            return outcome
+        if busy or isinstance(error, errors.DeadlineExceeded):
+            raise error
+        raise errors.Overloaded("The generator is away; try again.", code="generator_unavailable", retry_after_seconds=2.0) from error
+
+    def _least(self, ask: Ask) -> float:
+        asked = ask.retrieval.min_score if ask.retrieval is not None else None
+        return self._settings.min_evidence if asked is None else asked
+
+    def _count(self, outcome: Outcome) -> None:
+        self._metrics.counter("slipway_answers", outcome=outcome.kind).inc()

@@ -1,0 +1,63 @@
+"""What the gateway does with the safety filter's verdicts on prompts, passages and answers. It knows no policy, and no way to send."""
+
+from slipway_shared import errors
+from slipway_shared.context import RequestContext
+from slipway_shared.contracts import CheckResponse, Passage, Side
+from slipway_shared.metrics import Metrics
+
+from slipway_gateway.ask import Ask
+from slipway_gateway.leaves import Leaves
+from slipway_gateway.upstream import AWAY
+
+_BETWEEN = "\n\x1e\n"
+"""Stands between messages in the text that the filter reads, so that a redacted text can be taken apart again."""
+
+ALLOWED = CheckResponse(verdict="allow", findings=[])
+
+
+class Safety:
+    """Asks for verdicts. `present` is false where the platform has no filter: then everything is allowed."""
+
+    def __init__(self, leaves: Leaves, metrics: Metrics, *, present: bool, fail_open: bool) -> None:
+        self.present = present
+        self._leaves = leaves
+        self._metrics = metrics
+        self._fail_open = fail_open
+
+    async def prompt(self, ask: Ask) -> Ask:
+        """`ask` as it may go on, perhaps redacted; raises Blocked."""
+        if not self.present:
+            return ask
+        texts = ask.spoken()
+        with ask.stages.stage("safety"):
+            verdict = await self.verdict(_BETWEEN.join(texts), "input", ask.context)
+        if verdict.verdict == "block":
+            self._metrics.counter("slipway_refused", reason="safety").inc()
+            category = verdict.findings[0].category if verdict.findings else "policy"
+            raise errors.Blocked(f"The request was refused by the safety policy ({category}).")
+        if verdict.verdict == "redact" and verdict.text is not None:
+            redacted = verdict.text.split(_BETWEEN)
+            if len(redacted) != len(texts):
+                raise errors.Blocked("The request was refused by the safety policy (it cannot be redacted message by message).")
+            return ask.redacted(redacted)
+        return ask
+
+    async def clean(self, ask: Ask, passages: list[Passage]) -> list[Passage]:
+        """The passages that hold no instructions to the model."""
+        if not self.present or not passages:
+            return passages
+        with ask.stages.stage("safety"):
+            verdict = await self.verdict("", "input", ask.context, tuple(p.text for p in passages))
+        return [passage for i, passage in enumerate(passages) if i not in verdict.dropped]
+
+    async def verdict(self, text: str, side: Side, context: RequestContext, passages: tuple[str, ...] = ()) -> CheckResponse:
+        """The filter's verdict. While it is away: Overloaded, or everything is allowed, by setting."""
+        try:
+            return await self._leaves.check(text, side, context, passages)
+        except AWAY as error:
+            self._metrics.counter("slipway_degraded", part="safety").inc()
+            if self._fail_open:
+                return ALLOWED
+            raise errors.Overloaded(
+                "The safety filter is away, and nothing is served unchecked; try again.", code="safety_unavailable", retry_after_seconds=5.0
+            ) from error

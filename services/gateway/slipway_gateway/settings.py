@@ -1,0 +1,61 @@
+"""What the gateway can be told: addresses of the parts, keys, time bounds, thresholds. It holds no value that another module could read by itself."""
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+from slipway_shared.settings import ServiceSettings, service_config
+
+_INTERNAL = "http://127.0.0.1:8090"
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of `slipway_gateway`. An address that is set to the empty string means: this part is absent, go on without it."""
+
+    # Unlike the other services, an empty variable is a value here.
+    model_config = service_config("SLIPWAY_GATEWAY_") | SettingsConfigDict(env_ignore_empty=False)
+
+    port: int = Field(default=8101, ge=0, le=65535)
+    generator_url: str | None = Field(default=f"{_INTERNAL}/generator", validation_alias="SLIPWAY_GENERATOR_URL")
+    retriever_url: str | None = Field(default=f"{_INTERNAL}/retriever", validation_alias="SLIPWAY_RETRIEVER_URL")
+    reranker_url: str | None = Field(default=f"{_INTERNAL}/reranker", validation_alias="SLIPWAY_RERANKER_URL")
+    safety_url: str | None = Field(default=f"{_INTERNAL}/safety", validation_alias="SLIPWAY_SAFETY_URL")
+    redis_url: str | None = Field(default="redis://127.0.0.1:8091/0", validation_alias="SLIPWAY_REDIS_URL")
+
+    bootstrap_key: SecretStr | None = Field(default=None, description="a key of tenant `local`; the command line makes one")
+    admin_token: SecretStr | None = Field(default=None, description="opens /admin; without it those routes answer 404")
+
+    deadline_seconds: float = Field(default=120.0, gt=0, le=3600, description="a request's time from the door to its last byte")
+    connect_seconds: float = Field(default=1.0, gt=0, le=60)
+    idle_seconds: float = Field(default=60.0, gt=0, le=600, description="the longest silence of a running upstream")
+    safety_seconds: float = Field(default=2.0, gt=0, le=60)
+    search_seconds: float = Field(default=5.0, gt=0, le=60)
+    rerank_seconds: float = Field(default=5.0, gt=0, le=60)
+    keepalive_seconds: float = Field(default=10.0, gt=0, le=60, description="silence before the first frame after which a comment is sent")
+    catalog_seconds: float = Field(default=5.0, gt=0, le=600, description="how long the list of models is believed")
+    connections: int = Field(default=1024, ge=1, le=65536, description="open connections to all parts together")
+
+    min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")
+    candidates: int = Field(default=20, ge=1, le=100, description="passages fetched for the reranker to choose from")
+    reader_tokens: int = Field(default=96, ge=1, le=4096, description="a reader's answer is held until checked, so it is bounded by this")
+    safety_fail_open: bool = Field(default=False, description="serve unchecked when the safety filter is away, instead of refusing")
+    output_window_tokens: int = Field(default=16, ge=1, le=512, description="frames of output that one moderation check covers")
+    output_overlap_chars: int = Field(
+        default=96, ge=0, le=4096, description="text kept back so that a pattern cut by a window is seen whole"
+    )
+
+    @field_validator("generator_url", "retriever_url", "reranker_url", "safety_url", "redis_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if not value.startswith(("http://", "https://", "redis://", "rediss://", "unix://")):
+            raise ValueError("is no address: it begins with http:// or, for Redis, redis:// or unix://")
+        return value.rstrip("/")
+
+    @field_validator("bootstrap_key", "admin_token")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if len(value.get_secret_value()) < 16:
+            raise ValueError("needs at least 16 characters")
+        return value

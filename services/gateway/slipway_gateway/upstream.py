@@ -1,0 +1,139 @@
+"""Calls to one part of the platform, over the process's one HTTP session.
+
+It knows how a call is bounded in time, which headers travel, and which failure becomes which error. It refuses to know what the parts do.
+"""
+
+import io
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from slipway_shared import errors
+from slipway_shared.context import RequestContext
+
+AWAY = (errors.UpstreamFailed, errors.Overloaded, errors.RateLimited, errors.DeadlineExceeded)
+"""What a part that cannot serve now looks like: the pipeline may go on without it. Other errors are about the request itself."""
+
+MAX_ANSWER_BYTES = 32 << 20
+_LARGE_BODY = 1 << 20
+"""Above this, the client library wants a file, which it sends in pieces instead of blocking the loop."""
+_JSON = {"content-type": "application/json"}
+
+
+class Session:
+    """The one HTTP client session of the process, open while the service runs. Bodies are relayed as they are, so nothing is decompressed."""
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+        self._client: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "Session":
+        # The client binds to the running loop, so it is made here and not where the app is composed.
+        connector = aiohttp.TCPConnector(limit=self._connections, limit_per_host=0, ttl_dns_cache=30, keepalive_timeout=30)
+        self._client = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    @property
+    def client(self) -> aiohttp.ClientSession:
+        """The open session."""
+        if self._client is None:
+            raise RuntimeError("the session is not open")
+        return self._client
+
+
+class Upstream:
+    """One part by name. Times are seconds; `idle_seconds` bounds each silence, the request's deadline bounds the whole call."""
+
+    def __init__(self, name: str, url: str, session: Session, *, connect_seconds: float, idle_seconds: float) -> None:
+        self.name = name
+        self._url = url
+        self._session = session
+        self._connect = connect_seconds
+        self._idle = idle_seconds
+
+    async def post(self, path: str, body: bytes, context: RequestContext, *, seconds: float | None = None) -> bytes:
+        """The body of a 2xx answer; raises the error that the part answered with, UpstreamFailed, or DeadlineExceeded."""
+        async with self.open("POST", path, body, context, seconds=seconds, headers=_JSON) as response:
+            return await self.read(response)
+
+    async def get(self, path: str, context: RequestContext, *, seconds: float | None = None) -> bytes:
+        """As `post`, without a body."""
+        async with self.open("GET", path, None, context, seconds=seconds) as response:
+            return await self.read(response)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        method: str,
+        path: str,
+        body: bytes | io.BytesIO | AsyncIterable[bytes] | None,
+        context: RequestContext,
+        *,
+        seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """A response with a 2xx status whose body has not been read. Leaving the block early closes the connection, which cancels the upstream's work."""
+        timeout = aiohttp.ClientTimeout(total=self._left(context, seconds), sock_connect=self._connect, sock_read=self._idle)
+        sent = {**(headers or {}), **context.headers()}
+        if isinstance(body, bytes) and len(body) > _LARGE_BODY:
+            body = io.BytesIO(body)
+        try:
+            async with self._session.client.request(method, self._url + path, data=body, headers=sent, timeout=timeout) as response:
+                if response.status >= 300:
+                    raise await self._error(response)
+                try:
+                    yield response
+                except BaseException:
+                    response.close()
+                    raise
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            raise self.failure(error) from error
+
+    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The whole body, up to MAX_ANSWER_BYTES."""
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise errors.UpstreamFailed(f"The {self.name} answered with more than {MAX_ANSWER_BYTES} bytes.")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def failure(self, error: BaseException) -> errors.SlipwayError:
+        """A client library's error as one of ours."""
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return errors.UpstreamFailed(f"The {self.name} cannot be reached.")
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            return errors.UpstreamFailed(f"The {self.name} fell silent.")
+        if isinstance(error, TimeoutError):
+            return errors.DeadlineExceeded(f"The {self.name} did not answer in time.")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return errors.UpstreamFailed(f"The {self.name} cannot be reached.")
+        return errors.UpstreamFailed(f"The connection to the {self.name} broke.")
+
+    def _left(self, context: RequestContext, seconds: float | None) -> float | None:
+        remaining = context.remaining_seconds
+        if remaining is not None and remaining <= 0:
+            raise errors.DeadlineExceeded("The request ran out of time.")
+        return min((s for s in (remaining, seconds) if s is not None), default=None)
+
+    async def _error(self, response: aiohttp.ClientResponse) -> errors.SlipwayError:
+        raw = await response.content.read(1 << 16)
+        error = errors.from_body(response.status, raw)
+        after = response.headers.get("retry-after", "")
+        if after.isascii() and after.isdigit() and len(after) < 6:
+            error.retry_after_seconds = float(after)
+        # A redirect, or a refusal of our own inner call, is our fault and not the caller's.
+        if response.status < 400 or isinstance(error, (errors.Unauthorized, errors.Forbidden)):
+            return errors.UpstreamFailed(f"The {self.name} answered with status {response.status}.")
+        return error
