@@ -24,7 +24,7 @@ def missing_flags(library_folder: Path, have: frozenset[str] | None = None) -> l
     """Processor features that the installed llama.cpp uses and this machine lacks: with one of them it would die of an illegal instruction."""
     try:
         note = json.loads((library_folder / BUILD_NOTE).read_text(encoding="utf-8"))
-        needed = {str(flag) for flag in note["cpu_flags"]}
+        needed = {str(flag) for flag in note["flags"]}
         machine = str(note["machine"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
