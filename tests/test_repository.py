@@ -3,6 +3,7 @@
 import importlib.metadata
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,8 @@ def test_no_code_file_is_longer_than_it_can_be_read() -> None:
         if p.suffix == ".py" and "tests" not in p.parts and (n := p.read_text().count("\n")) > 300
     }
     assert not long
+
+
+def test_the_page_of_settings_is_what_the_settings_say() -> None:
+    done = subprocess.run([sys.executable, "deploy/settings_page.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

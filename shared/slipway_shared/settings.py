@@ -22,13 +22,32 @@ SERVICE_PREFIXES = (
     "SLIPWAY_RERANKER_",
     "SLIPWAY_SAFETY_",
 )
-PLATFORM_VARIABLES = frozenset({
-    "SLIPWAY_PORT", "SLIPWAY_INTERNAL_PORT", "SLIPWAY_ADMIN_PORT", "SLIPWAY_REDIS_PORT", "SLIPWAY_REDIS_URL",
-    "SLIPWAY_GENERATOR_URL", "SLIPWAY_RETRIEVER_URL", "SLIPWAY_RERANKER_URL", "SLIPWAY_SAFETY_URL", "SLIPWAY_HOME", "SLIPWAY_MODEL",
-    "SLIPWAY_ENGINE", "SLIPWAY_BASE_URL", "SLIPWAY_API_KEY", "SLIPWAY_DATA_DIR", "SLIPWAY_CRDS_DIR", "SLIPWAY_TORCH", "SLIPWAY_WHEEL_CACHE", "SLIPWAY_PART",
-    "SLIPWAY_VAULT_ADDR", "SLIPWAY_VAULT_TOKEN", "SLIPWAY_VAULT_ROLE_ID", "SLIPWAY_VAULT_SECRET_ID", "SLIPWAY_VAULT_MOUNT",
-})  # fmt: skip
-"""Variables of the command line, the tests and the make verbs, which a service meets in its environment and leaves alone."""
+PLATFORM_VARIABLES: dict[str, str] = {
+    "SLIPWAY_PORT": "the public port, Envoy's edge listener (8080)",
+    "SLIPWAY_INTERNAL_PORT": "Envoy's internal listener (8090)",
+    "SLIPWAY_ADMIN_PORT": "Envoy's admin listener (8099)",
+    "SLIPWAY_REDIS_PORT": "Redis (8091)",
+    "SLIPWAY_REDIS_URL": "where the gateway finds Redis",
+    "SLIPWAY_GENERATOR_URL": "where the gateway finds the generator, or anything that speaks its dialect",
+    "SLIPWAY_RETRIEVER_URL": "where the gateway finds the retriever",
+    "SLIPWAY_RERANKER_URL": "where the gateway finds the reranker",
+    "SLIPWAY_SAFETY_URL": "where the gateway finds the safety filter",
+    "SLIPWAY_HOME": "folder of keys, logs and stores (.slipway)",
+    "SLIPWAY_MODEL": "model folder that `slipway up` serves instead of the embedded one",
+    "SLIPWAY_ENGINE": "engine that `slipway up` must use: llamacpp, onnx or echo",
+    "SLIPWAY_PART": "mark of the supervisor on the processes that it started",
+    "SLIPWAY_BASE_URL": "base URL that the command line and the examples talk to",
+    "SLIPWAY_API_KEY": "key that the command line and the examples use",
+    "SLIPWAY_DATA_DIR": "folder of open data for training, evaluation and the tests that read it",
+    "SLIPWAY_CRDS_DIR": "folder of CRD schemas that manifests are checked with",
+    "SLIPWAY_WHEEL_CACHE": "where compiled llama.cpp wheels are kept (~/.cache/slipway/wheels)",
+    "SLIPWAY_VAULT_ADDR": "address of Vault; without it Vault is not asked",
+    "SLIPWAY_VAULT_TOKEN": "token for Vault",
+    "SLIPWAY_VAULT_ROLE_ID": "AppRole login, in place of a token",
+    "SLIPWAY_VAULT_SECRET_ID": "AppRole login, second half",
+    "SLIPWAY_VAULT_MOUNT": "mount of the KV store (secret)",
+}
+"""Variables of the command line, the tests and the make verbs, which a service meets in its environment and leaves alone; with what they mean."""
 
 
 class ServiceSettings(BaseSettings):
@@ -111,7 +130,7 @@ def _variable(settings: type[ServiceSettings], name: str) -> str:
 
 def _unknown(settings: type[ServiceSettings], environ: Mapping[str, str]) -> list[str]:
     own = settings.model_config.get("env_prefix", "")
-    known = set(variables(settings)) | PLATFORM_VARIABLES
+    known = {*variables(settings), *PLATFORM_VARIABLES}
     others = tuple(prefix for prefix in SERVICE_PREFIXES if prefix != own)
     return sorted(n for n in environ if n.startswith("SLIPWAY_") and n not in known and not n.startswith(others))
 
