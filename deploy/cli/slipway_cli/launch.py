@@ -35,7 +35,7 @@ def running(home: places.Home) -> state.State | None:
 
 def start(home: places.Home, notice: Notice, wait_seconds: float) -> state.State:
     """Start the platform that the environment describes and wait until every part is ready; raises StartError, and then nothing is left running."""
-    processes.sweep(home.path)
+    stop(home)
     ports = places.ports()
     if taken := ports.taken():
         lines = [f"  port {port} is taken{_holder(port)}; set {name} to move it" for name, port in taken]
@@ -64,7 +64,7 @@ def follow(home: places.Home, notice: Notice, wait_seconds: float, process: "sub
         time.sleep(POLL_SECONDS)
     now = state.read(home.state)
     late = [part for part in now.parts if part.phase != "ready"] if now else []
-    processes.sweep(home.path)
+    stop(home)
     names = ", ".join(part.name for part in late) or "the supervisor"
     log = home.log(late[0].name if late else "supervisor")
     raise StartError(f"Not ready after {wait_seconds:.0f} seconds: {names}. Everything was stopped again. {_tail(log)}")
@@ -72,7 +72,9 @@ def follow(home: places.Home, notice: Notice, wait_seconds: float, process: "sub
 
 def stop(home: places.Home) -> list[str]:
     """End everything of the platform at `home`; the names of the parts that ran. A supervisor that was killed leaves parts behind: they are found too."""
-    return processes.sweep(home.path, STOP_SECONDS)
+    now = state.read(home.state)
+    recorded = [(part.name, process) for part in (now.parts if now else ()) if (process := processes.find(part.pid, part.created))]
+    return processes.sweep(home.path, STOP_SECONDS, recorded)
 
 
 def _detach(home: places.Home) -> "subprocess.Popen[bytes]":

@@ -1,7 +1,8 @@
 """Which running processes are ours, and how they are ended.
 
-Every process of a platform carries SLIPWAY_PART=<home>:<part> in its environment, and its children inherit it. That mark is the only proof that counts:
-a process id out of a file may long belong to a stranger. It refuses to end anything without the mark.
+Every process of a platform carries SLIPWAY_PART=<home>:<part> in its environment, and its children inherit it. Redis writes its title over its environment,
+so a process id from the state file counts too, but only together with the time at which the kernel says that the process began: a bare id may long belong
+to a stranger. It refuses to end anything without one of these proofs.
 """
 
 import contextlib
@@ -64,12 +65,15 @@ def end(processes: Iterable[psutil.Process], grace_seconds: float) -> int:
     return len(waiting)
 
 
-def sweep(home: Path, grace_seconds: float = 10.0) -> list[str]:
-    """End everything of the platform at `home`, the supervisor first so that it restarts nothing; the names of the parts that were still there."""
-    found = list(ours(home))
+def sweep(home: Path, grace_seconds: float = 10.0, recorded: Iterable[tuple[str, psutil.Process]] = ()) -> list[str]:
+    """End everything of the platform at `home`, the supervisor first so that it restarts nothing; the names of the parts that were still there.
+
+    `recorded` are processes that the caller has proof of (see `find`).
+    """
+    others = list(recorded)
+    found = [*ours(home), *others]
     end([process for part, process in found if part == SUPERVISOR], grace_seconds)
-    rest = list(ours(home))
-    end([process for _, process in rest], grace_seconds)
+    end([process for _, process in [*ours(home), *others] if _alive(process)], grace_seconds)
     return sorted({part for part, _ in found})
 
 
