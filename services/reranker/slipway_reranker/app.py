@@ -1,0 +1,43 @@
+"""The reranker's composition root: settings to scorer to worker to routes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from fastapi import FastAPI
+from slipway_shared import service
+
+from slipway_reranker.overlap import OverlapScorer
+from slipway_reranker.routes import routes
+from slipway_reranker.scorer import Scorer
+from slipway_reranker.settings import RerankerSettings
+from slipway_reranker.worker import ScoringWorker
+
+
+def create_app(settings: RerankerSettings) -> FastAPI:
+    """Score passages against a query, and say how likely they hold an answer."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        app.state.lifecycle.waiting_for = "the scorer"
+        scorer = await asyncio.to_thread(load_scorer, settings)
+        worker = ScoringWorker(scorer, max_waiting=settings.max_waiting)
+        # The first call pays for lazy tables and caches; it must not be a user's.
+        await worker.score("which passage answers", ["this passage answers", "that one does not"])
+        app.state.worker = worker
+        app.state.lifecycle.ready()
+        yield
+        await asyncio.to_thread(worker.close)
+
+    return service.build("reranker", settings, routers=[routes()], lifespan=lifespan)
+
+
+def load_scorer(settings: RerankerSettings) -> Scorer:
+    """The scorer that the settings name; raises ScorerMissing."""
+    match settings.scorer:
+        case "overlap":
+            return OverlapScorer()
+        case folder:
+            from slipway_reranker.cross_encoder import CrossEncoder
+
+            return CrossEncoder.load(folder, settings)

@@ -1,0 +1,39 @@
+"""From what was seen while scoring to one figure: how likely the passages hold an answer at all.
+
+It knows a logistic model over a few signals, with coefficients measured on development questions (docs/retrieval.md). It refuses to know the threshold.
+"""
+
+import math
+from dataclasses import astuple, dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the best passage, and all of them together, hold of the query; each figure in [0, 1] except `margin`, which may be below zero."""
+
+    coverage: float
+    window: float
+    pairs: float
+    rarest_held: float
+    anywhere: float
+    margin: float
+    terms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A logistic model: evidence = 1 / (1 + exp(-(bias + weights . signals)))."""
+
+    bias: float
+    weights: tuple[float, ...]
+
+    def evidence(self, signals: Signals) -> float:
+        """The probability, in [0, 1], that a reader finds the answer in the passages."""
+        value = self.bias + sum(w * x for w, x in zip(self.weights, astuple(signals), strict=True))
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, value))))
+
+
+SIGNAL_NAMES = tuple(field.name for field in fields(Signals))
+
+OVERLAP = Calibration(bias=-6.0, weights=(4.0, 4.5, 1.0, 1.0, 1.0, 0.5, 0.0))
+"""Of the overlap scorer."""

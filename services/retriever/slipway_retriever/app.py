@@ -1,0 +1,63 @@
+"""The retriever's composition root: settings to embedder, tenants, ingestion and search."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from fastapi import FastAPI
+from slipway_shared import service
+
+from slipway_retriever.embed.batcher import Batcher, Urgency
+from slipway_retriever.embed.embedder import Embedder, HashEmbedder
+from slipway_retriever.index.exact import ExactIndex
+from slipway_retriever.ingest import Ingestion
+from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.process import ParserProcess
+from slipway_retriever.routes import entries, files, search, stores
+from slipway_retriever.routes.parts import Parts
+from slipway_retriever.search import Searcher
+from slipway_retriever.settings import RetrieverSettings
+from slipway_retriever.shelf import Shelf
+from slipway_retriever.store.tenants import Tenants
+
+
+def create_app(settings: RetrieverSettings) -> FastAPI:
+    """Store files, embed their passages, and find those that answer a query."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        app.state.lifecycle.waiting_for = "the embedding model"
+        embedder = await asyncio.to_thread(load_embedder, settings)
+        app.state.lifecycle.waiting_for = "the data folder"
+        tenants = await asyncio.to_thread(Tenants, settings.data_dir, lock_seconds=settings.lock_seconds)
+        batcher = Batcher(embedder, app.state.metrics, batch_tokens=settings.batch_tokens)
+        await batcher.embed(["warm up"], Urgency.QUERY)
+        parser = ParserProcess(
+            Bounds(settings.max_text_chars, settings.max_pages), seconds=settings.parse_seconds, memory_bytes=settings.parse_memory_bytes
+        )
+        ingestion = Ingestion(tenants, batcher, parser, app.state.metrics, app.state.log.info)
+        await asyncio.to_thread(ingestion.start)
+        searcher = Searcher(Shelf(lambda: ExactIndex(embedder.dimensions)))
+        app.state.parts = Parts(settings, tenants, batcher, ingestion, searcher)
+        app.state.lifecycle.ready()
+        yield
+        await asyncio.to_thread(ingestion.close)
+        await asyncio.to_thread(batcher.close)
+        tenants.close()
+
+    routers = [search.routes(), files.routes(), entries.routes(), stores.routes()]
+    return service.build("retriever", settings, routers=routers, lifespan=lifespan)
+
+
+def load_embedder(settings: RetrieverSettings) -> Embedder:
+    """The embedder that the settings name; raises ModelMissing. The first start of a model converts it, which takes some seconds."""
+    match settings.embedder:
+        case "hash":
+            return HashEmbedder()
+        case "minilm" | "bge-small" | "folder":
+            from slipway_retriever.embed.model_folder import locate
+            from slipway_retriever.embed.onnx_embedder import OnnxEmbedder
+
+            cache: Path = settings.cache_dir or settings.data_dir / "cache"
+            return OnnxEmbedder(locate(settings), settings.precision, cache, settings.threads)

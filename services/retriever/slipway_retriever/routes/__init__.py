@@ -1,0 +1,1 @@
+"""The HTTP surface: search, embeddings, files, vector stores. No route knows a concrete index or model."""

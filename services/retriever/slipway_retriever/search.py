@@ -1,0 +1,86 @@
+"""One search: embed the query, rank by vectors and by words, fuse, fold near-duplicates, answer passages.
+
+It knows the order of these steps and the indexes of the stores, kept fresh as files come and go. It refuses to know HTTP.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from slipway_shared.contracts import Passage, SearchMode
+
+from slipway_retriever.duplicates import Folder
+from slipway_retriever.filters import compile_filter
+from slipway_retriever.index.fusion import fuse
+from slipway_retriever.index.index import Numbers, Scores
+from slipway_retriever.shelf import Shelf
+from slipway_retriever.store import passages, stores
+from slipway_retriever.store.tenant import Tenant
+
+CANDIDATES = 50
+"""Passages that each ranking gives to the fusion, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched. `vector` is None for mode bm25."""
+
+    text: str
+    vector: NDArray[np.float32] | None
+    store_ids: tuple[str, ...]
+    top_k: int
+    mode: SearchMode
+    filters: Mapping[str, Any] | None = None
+
+
+class Searcher:
+    """Search over all tenants. `search` blocks; it is called from worker threads."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._lock = threading.Lock()
+
+    def search(self, tenant: Tenant, query: Query) -> list[Passage]:
+        """Passages, best first. Raises NotFound for an unknown store and BadRequest for a filter that cannot be read."""
+        matches = compile_filter(query.filters) if query.filters is not None else None
+        store_ids = list(dict.fromkeys(stores.resolved(tenant, store_id) for store_id in query.store_ids))
+        depth = max(CANDIDATES, 3 * query.top_k)
+        dense: list[tuple[Numbers, Scores]] = []
+        words: list[tuple[Numbers, Scores]] = []
+        with self._lock:
+            for store_id in store_ids:
+                shelved = self._shelf.fresh(tenant, store_id)
+                allowed = None if matches is None else passages.allowed(tenant, store_id, matches)
+                if query.vector is not None and query.mode != "bm25":
+                    dense.append(shelved.vectors.search(query.vector, depth, allowed))
+                if query.mode != "dense":
+                    words.append(shelved.words.search(query.text, depth, allowed))
+        return self._passages(tenant, query, _joined(dense, depth), _joined(words, depth))
+
+    def _passages(self, tenant: Tenant, query: Query, dense: list[tuple[int, float]], words: list[tuple[int, float]]) -> list[Passage]:
+        match query.mode:
+            case "dense":
+                ranked = dense
+            case "bm25":
+                ranked = words
+            case "hybrid":
+                ranked = fuse([[number for number, _ in dense], [number for number, _ in words]])
+        found = passages.read(tenant, [number for number, _ in ranked])
+        folder = Folder()
+        out: list[Passage] = []
+        for number, score in ranked:
+            passage = found.get(number)
+            if passage is not None and folder.is_new(passage.text):
+                out.append(passage.model_copy(update={"score": round(min(1.0, max(0.0, score)), 6)}))
+            if len(out) == query.top_k:
+                break
+        return out
+
+
+def _joined(parts: Sequence[tuple[Numbers, Scores]], depth: int) -> list[tuple[int, float]]:
+    """The rankings of several stores as one, by score."""
+    pairs = [(int(n), float(s)) for numbers, scores in parts for n, s in zip(numbers, scores, strict=True)]
+    return sorted(pairs, key=lambda pair: -pair[1])[:depth]

@@ -1,0 +1,60 @@
+"""The indexes of the stores in memory: built from the database when first asked for, kept fresh file by file.
+
+It knows which files an index holds. It refuses to know how it searches, and keeps nothing that the database does not.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from slipway_retriever.index.bm25 import Bm25Index
+from slipway_retriever.index.index import Index
+from slipway_retriever.store import passages
+from slipway_retriever.store.tenant import Tenant
+
+MAX_SHELVED = 256
+"""Stores whose indexes stay in memory; the one unused for longest goes first, and is built again when asked for."""
+
+
+@dataclass
+class Shelved:
+    """The indexes of one store. `entries` are the files in them, with their passages' numbers."""
+
+    vectors: Index
+    words: Bm25Index
+    revision: int = -1
+    entries: dict[int, passages.Numbers] = field(default_factory=dict)
+
+
+class Shelf:
+    """Indexes by tenant and store. `new_index` makes an empty index of vectors."""
+
+    def __init__(self, new_index: Callable[[], Index]) -> None:
+        self._new_index = new_index
+        self._shelved: OrderedDict[tuple[str, str], Shelved] = OrderedDict()
+
+    def fresh(self, tenant: Tenant, store_id: str) -> Shelved:
+        """The store's indexes, holding exactly the files that are searchable now."""
+        key = (tenant.name, store_id)
+        shelved = self._shelved.setdefault(key, Shelved(self._new_index(), Bm25Index()))
+        self._shelved.move_to_end(key)
+        while len(self._shelved) > MAX_SHELVED:
+            self._shelved.popitem(last=False)
+        revision = tenant.revision
+        if shelved.revision != revision:
+            self._update(shelved, tenant, store_id)
+            shelved.revision = revision
+        return shelved
+
+    def _update(self, shelved: Shelved, tenant: Tenant, store_id: str) -> None:
+        searchable = passages.searchable(tenant, store_id)
+        gone = [entry for entry in shelved.entries if entry not in searchable]
+        if gone:
+            numbers = passages.joined([shelved.entries.pop(entry) for entry in gone])
+            shelved.vectors.remove(numbers)
+            shelved.words.remove(numbers)
+        new = [entry for entry in searchable if entry not in shelved.entries]
+        for block in passages.blocks(tenant, new):
+            shelved.vectors.add(block.numbers, block.vectors)
+            shelved.words.add(block.numbers, block.texts)
+            shelved.entries.update(block.entries)

@@ -1,0 +1,1 @@
+"""What survives: files, stores, passages and their vectors, per tenant."""
