@@ -78,15 +78,20 @@ VerdictName = Literal["allow", "redact", "block"]
 
 
 class CheckRequest(Wire):
-    """`POST /v1/check` of the safety filter. `passages` are checked for injection only."""
+    """`POST /v1/check` of the safety filter. `passages` are checked for injection only.
+
+    `protected`: texts (system prompts) that an output must not repeat at length. `final`: no more text will follow this window of an output.
+    """
 
     text: Annotated[str, Field(max_length=1 << 20)]
     side: Side = "input"
     passages: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    protected: Annotated[tuple[Annotated[str, Field(max_length=1 << 16)], ...], Field(max_length=8)] = ()
+    final: bool = True
 
 
 class Finding(BaseModel):
-    """Why: `rule` names a pattern or a classifier; `start` and `end` are character offsets of the span."""
+    """Why: `rule` names a pattern or a classifier; `start` and `end` are character offsets of the span; `action` is what the policy does about it."""
 
     category: str
     rule: str
@@ -95,13 +100,22 @@ class Finding(BaseModel):
     start: int = 0
     end: int = 0
     passage: int | None = None
+    action: VerdictName = "allow"
+    placeholder: str | None = Field(default=None, description="what stands for the span in the redacted text, where action is redact")
 
 
 class CheckResponse(BaseModel):
-    """`text` is the redacted text when the verdict is `redact`; `dropped` are the indices of passages that must not reach a prompt."""
+    """`text` is the redacted text when the verdict is `redact`; `dropped` are the indices of passages that must not reach a prompt.
+
+    `placeholders` maps each placeholder in `text` to what it stands for, so that the caller can restore it in the answer.
+    `hold_from`: for an output window that is not final, the offset from which the text may be the beginning of an unfinished match; what stands
+    before it can be released. It is never further than `max_match_chars` (`GET /v1/policy`) from the window's end.
+    """
 
     verdict: VerdictName
     findings: list[Finding]
     text: str | None = None
     dropped: tuple[int, ...] = ()
     policy: str = "default"
+    placeholders: dict[str, str] = Field(default_factory=dict)
+    hold_from: int | None = None

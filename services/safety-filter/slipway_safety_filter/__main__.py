@@ -1,0 +1,9 @@
+"""`python -m slipway_safety_filter [--port N]`."""
+
+from slipway_shared.service import run
+
+from slipway_safety_filter.app import create_app
+from slipway_safety_filter.settings import SafetySettings
+
+if __name__ == "__main__":
+    run("safety-filter", SafetySettings, create_app)

@@ -1,0 +1,74 @@
+"""OpenAI's moderation shape over our findings.
+
+It knows the request and answer of `POST /v1/moderations`. It refuses to know detectors.
+"""
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+from slipway_shared.contracts import CheckResponse
+from slipway_shared.dialect.chat import Wire
+
+MODEL = "slipway-safety"
+HARM_CATEGORIES = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm", "self-harm/instructions",
+    "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
+OWN_CATEGORIES = ("jailbreak", "injection", "prompt_extraction", "pii", "secret")
+MAX_INPUTS = 64
+
+
+class TextInput(Wire):
+    type: Literal["text"]
+    text: Annotated[str, Field(max_length=1 << 20)]
+
+
+class ModerationRequest(Wire):
+    """Text, several texts, or text parts; images are refused by name."""
+
+    input: (
+        Annotated[str, Field(max_length=1 << 20)]
+        | Annotated[list[Annotated[str, Field(max_length=1 << 20)]], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[TextInput], Field(min_length=1, max_length=MAX_INPUTS)]
+    )
+    model: Annotated[str, Field(max_length=128)] | None = None
+
+    def texts(self) -> list[str]:
+        """One text per result that the caller expects: several text parts are one input."""
+        if isinstance(self.input, str):
+            return [self.input]
+        if isinstance(self.input[0], TextInput):
+            return ["\n".join(part.text for part in self.input if isinstance(part, TextInput))]
+        return [text for text in self.input if isinstance(text, str)]
+
+
+class ModerationResult(BaseModel):
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[str]]
+
+
+class ModerationResponse(BaseModel):
+    id: str
+    model: str
+    results: list[ModerationResult]
+
+
+def response(results: list[ModerationResult]) -> ModerationResponse:
+    return ModerationResponse(id=f"modr-{secrets.token_hex(12)}", model=MODEL, results=results)
+
+
+def result(checked: CheckResponse, scores: dict[str, float]) -> ModerationResult:
+    """`scores` are the calibrated harm scores; `checked` holds what reached its threshold. Personal data is shown and does not flag by itself."""
+    shown: dict[str, float] = {name: round(scores.get(name, 0.0), 6) for name in HARM_CATEGORIES} | dict.fromkeys(OWN_CATEGORIES, 0.0)
+    reached: set[str] = set()
+    for finding in checked.findings:
+        name = finding.category.removeprefix("harm.") if finding.category.startswith("harm.") else finding.category.partition(".")[0]
+        shown[name] = max(shown.get(name, 0.0), finding.score)
+        reached.add(name)
+    flags = {name: name in reached for name in shown}
+    flagged = bool(reached - {"pii", "secret"})
+    types: dict[str, Any] = {name: ["text"] for name in shown}
+    return ModerationResult(flagged=flagged, categories=flags, category_scores=shown, category_applied_input_types=types)

@@ -1,0 +1,194 @@
+"""The ways in which one text can be read: as it came, with look-alikes folded, with leetspeak undone, with spaced letters joined, and decoded.
+
+It knows Unicode tricks and encodings and where each character came from. It refuses to know what anybody looks for in the result.
+Every step is linear in the text; decoding has a bound on count, size and depth.
+"""
+
+import base64
+import binascii
+import codecs
+import unicodedata
+import urllib.parse
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from slipway_safety_filter.pattern import linear
+
+MAX_DECODED = 16
+MAX_DECODED_CHARS = 8192
+
+# Look-alikes of ASCII letters in Cyrillic, Greek, Armenian and Latin blocks that compatibility folding leaves alone (Unicode TR 39 names the idea).
+_FROM = "абвгезикмнорстухцьіїјѕԁԛԝһӏАВЕЗІЈКМНОРСТУХЅԌԚԜҮαβγεζηικνορτυχωΑΒΕΖΗΙΚΜΝΟΡΤΥΧաօսհոցɑɡɩıℓ∣ǀøłđŧðþ"
+_TO = "a6bre3ukmhopctyxubiijsdqwhlABE3IJKMHOPCTYXSGQWYaByeznikvoptuxwABEZHIKMNOPTYXwouhngagiil||oldtdp"
+_CONFUSABLE = {ord(a): b for a, b in zip(_FROM, _TO, strict=False)}
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
+_QUOTES = {ord("’"): "'", ord("‘"): "'", ord("“"): '"', ord("”"): '"', ord("´"): "'", ord("`"): "'"}
+_FOLD = {**_CONFUSABLE, **_DASHES, **_QUOTES}
+# Format characters that are not Unicode category Cf or Mn but show nothing.
+# Separators that callers put between the texts that they join stay what they are, so that nothing matches across them.
+_KEPT = frozenset("\n\r\t\x1c\x1d\x1e\x1f")
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
+_LEET = str.maketrans("0134578@$!|+", "oleastbasilt")
+_LEET_WORD = linear(r"[A-Za-z0-9@$!|+]*(?:[A-Za-z][0134578@$!|+]|[0134578@$!|+][A-Za-z])[A-Za-z0-9@$!|+]*")
+_SPACED = linear(r"(?:\b[A-Za-z0-9@$!][ .\-_*|/]{1,3}){5,}[A-Za-z0-9@$!]\b")
+_BASE64 = linear(r"[A-Za-z0-9+/_\-]{16,}={0,2}")
+_HEX = linear(r"(?:[0-9A-Fa-f]{2}[ :]?){10,}")
+_PERCENT = linear(r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9._\-+]){12,}")
+_BINARY = linear(r"(?:[01]{8} ?){6,}")
+_NOT_LETTER = linear(r"[^a-z]+")
+_ENGLISH = frozenset({
+    "the", "and", "you", "your", "all", "instructions", "ignore", "previous", "to", "of", "in", "is", "are", "with", "prompt", "system", "rules",
+    "now", "that", "this", "as", "do", "not", "what", "tell",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`text` as read one way. Character i of it was made from `source[starts[i]:ends[i]]`."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+
+@lru_cache(maxsize=4096)
+def _folded(char: str) -> str:
+    """What `char` looks like in plain ASCII where there is such a thing; "" for what shows nothing."""
+    if char in _BLANK:
+        return ""
+    if (mapped := _FOLD.get(ord(char))) is not None:
+        return mapped
+    category = unicodedata.category(char)
+    if category in ("Cf", "Mn", "Me", "Cs", "Co", "Cn") or (category == "Cc" and char not in _KEPT):
+        # Tag characters (U+E0020..U+E007E) spell ASCII invisibly: read them as what they spell.
+        return chr(ord(char) - 0xE0000) if 0xE0020 <= ord(char) <= 0xE007E else ""
+    if category.startswith("Z"):
+        return " "
+    if category == "Nd":
+        return str(unicodedata.digit(char))
+    folded = unicodedata.normalize("NFKD", char)
+    if folded == char:
+        return char
+    kept = "".join(c for c in folded if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
+    return "".join(_FOLD.get(ord(c), c) for c in kept)
+
+
+def folded(text: str) -> View | None:
+    """`text` without invisible characters and with look-alikes as ASCII; None when that changes nothing."""
+    if text.isascii() and text.isprintable():
+        return None
+    if text.isascii() and not any(c < " " and c not in _KEPT for c in text):
+        return None
+    out: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for at, char in enumerate(text):
+        plain = char if " " <= char <= "~" or char in _KEPT else _folded(char)
+        out.append(plain)
+        starts.extend([at] * len(plain))
+        ends.extend([at + 1] * len(plain))
+    joined = "".join(out)
+    return View(joined, starts, ends) if joined != text else None
+
+
+def unleeted(text: str) -> str | None:
+    """`text` with digits and signs inside words read as the letters that they look like; None when no word is written so."""
+    if _LEET_WORD.search(text) is None:
+        return None
+    return _LEET_WORD.sub(_translated, text)
+
+
+def _translated(match: Any) -> str:
+    return match.group(0).translate(_LEET)
+
+
+def _joined(match: Any) -> str:
+    return _join(match.group(0))
+
+
+def unspaced(text: str) -> str | None:
+    """Runs of single characters set apart ("i g n o r e") joined; None when there is no such run. Wider gaps stay gaps between words."""
+    if _SPACED.search(text) is None:
+        return None
+    return _SPACED.sub(_joined, text)
+
+
+def _join(run: str) -> str:
+    for gap in ("   ", "  ", " / ", " | "):
+        if gap in run:
+            return " ".join(_letters(part) for part in run.split(gap))
+    return _letters(run)
+
+
+def _letters(run: str) -> str:
+    return "".join(c for c in run if c.isalnum() or c in "@$!")
+
+
+def decoded(text: str, depth: int = 2) -> list[str]:
+    """What base64, hexadecimal, percent, binary and ROT13 parts of `text` say, where they say readable text; at most MAX_DECODED of them."""
+    out: list[str] = []
+    for pattern, decode in ((_BASE64, _from_base64), (_HEX, _from_hex), (_PERCENT, _from_percent), (_BINARY, _from_binary)):
+        for match in pattern.finditer(text):
+            if len(out) >= MAX_DECODED:
+                return out
+            said = decode(match.group(0)[:MAX_DECODED_CHARS])
+            if said is None or said in text:
+                continue
+            out.append(said)
+            if depth > 1:
+                out.extend(decoded(said, depth - 1)[: MAX_DECODED - len(out)])
+    if (turned := _from_rot13(text[:MAX_DECODED_CHARS])) is not None:
+        out.append(turned)
+    if (mirrored := _from_mirror(text[:MAX_DECODED_CHARS])) is not None:
+        out.append(mirrored)
+    return out
+
+
+def _readable(raw: bytes) -> str | None:
+    try:
+        said = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    shown = sum(c.isprintable() or c in "\n\t" for c in said)
+    letters = sum(c.isalpha() or c == " " for c in said)
+    return said if len(said) >= 8 and shown == len(said) and letters >= 0.7 * len(said) else None
+
+
+def _from_base64(run: str) -> str | None:
+    if run.isalpha() and (run.islower() or run.isupper()):
+        return None
+    bare = run.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return _readable(base64.b64decode(bare[: len(bare) - (len(bare) % 4 == 1)] + "=" * (-len(bare) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _from_hex(run: str) -> str | None:
+    bare = run.replace(" ", "").replace(":", "")
+    return _readable(bytes.fromhex(bare[: len(bare) & ~1]))
+
+
+def _from_percent(run: str) -> str | None:
+    return _readable(urllib.parse.unquote_to_bytes(run.replace("+", " "))) if run.count("%") >= 3 else None
+
+
+def _from_binary(run: str) -> str | None:
+    bits = run.replace(" ", "")
+    return _readable(bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8)))
+
+
+def _from_rot13(text: str) -> str | None:
+    turned = codecs.encode(text, "rot13")
+    return turned if _english(turned) > max(2, _english(text)) else None
+
+
+def _from_mirror(text: str) -> str | None:
+    mirrored = text[::-1]
+    return mirrored if _english(mirrored) > max(2, _english(text)) else None
+
+
+def _english(text: str) -> int:
+    return len(_ENGLISH.intersection(_NOT_LETTER.split(text.lower())))
