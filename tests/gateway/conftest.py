@@ -83,6 +83,7 @@ class FakeGenerator(Fake):
         self.pieces: int | None = None
         self.max_chars: int | None = None
         self.raw = b""
+        self.script: list[bytes] = []  # frames to send instead of those that `text` makes
 
     def usage(self) -> dict[str, Any]:
         words = len(self.words())
@@ -122,7 +123,7 @@ class FakeGenerator(Fake):
     async def _stream(self, request: web.Request, *, usage: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        frames = self.frames(usage=usage)
+        frames = self.script or self.frames(usage=usage)
         self.raw = b"".join(frames)
         for number, frame in enumerate(frames):
             if number == self.hold:
@@ -198,7 +199,10 @@ class FakeSafety(Fake):
         if self.forbidden in text:
             finding = {"category": "test", "rule": "word", "start": text.index(self.forbidden), "end": len(text)}
             return web.json_response({"verdict": "block", "findings": [finding], "dropped": dropped})
-        spans = [{"category": "pii", "rule": "secret", "start": m.start(), "end": m.end()} for m in self.secret.finditer(text)]
+        spans = [
+            {"category": "pii", "rule": "secret", "start": m.start(), "end": m.end(), "action": "redact", "placeholder": "[HIDDEN]"}
+            for m in self.secret.finditer(text)
+        ]
         if spans:
             return web.json_response(
                 {"verdict": "redact", "findings": spans, "text": self.secret.sub("[HIDDEN]", text), "dropped": dropped}

@@ -49,6 +49,11 @@ class Ask:
         """The texts that the caller brought, in order: what the safety filter reads."""
         return [m.text for m in self.request.messages if m.role != "assistant"]
 
+    def protected(self) -> tuple[str, ...]:
+        """The system prompts that an answer must not repeat."""
+        system = (m.text[: 1 << 16] for m in self.request.messages if m.role in ("system", "developer"))
+        return tuple(text for text in system if text.strip())[:8]
+
     def redacted(self, texts: list[str]) -> "Ask":
         """The same request with `spoken()` replaced by `texts`."""
         document = orjson.loads(self.body)

@@ -116,6 +116,9 @@ async def relay(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGe
                     continue  # a keep-alive of the generator's; we send our own
                 if raw.startswith(b"event: error") or raw.startswith(b'data: {"error"'):
                     raise errors.from_body(502, orjson.dumps(frame.document))
+                # Frames are not parsed to be relayed; garbage is told by its edges.
+                if not raw.startswith(b"data:") or not raw.rstrip().endswith(b"}"):
+                    raise errors.UpstreamFailed("The generator sent a frame that is not JSON.")
                 yield frame
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         raise upstream.failure(error) from error

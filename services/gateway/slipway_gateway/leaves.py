@@ -13,7 +13,6 @@ from slipway_shared.contracts import (
     RerankResponse,
     SearchRequest,
     SearchResponse,
-    Side,
 )
 
 from slipway_gateway.settings import GatewaySettings
@@ -59,10 +58,10 @@ class Leaves:
             raise errors.UpstreamFailed("The reranker names a document that it was not given.")
         return ranked
 
-    async def check(self, text: str, side: Side, context: RequestContext, passages: tuple[str, ...] = ()) -> CheckResponse:
-        """The verdict on `text`; `passages` are looked through for injected instructions."""
+    async def check(self, request: CheckRequest, context: RequestContext) -> CheckResponse:
+        """The safety filter's verdict."""
         safety = _present(self._parts.safety, "safety filter")
-        body = CheckRequest(text=text, side=side, passages=passages).model_dump_json().encode()
+        body = request.model_dump_json().encode()
         raw = await safety.post("/v1/check", body, context, seconds=self._settings.safety_seconds)
         try:
             return CheckResponse.model_validate_json(raw)

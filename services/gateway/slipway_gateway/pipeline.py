@@ -109,7 +109,7 @@ class Pipeline:
             message = choice["message"]
             if not message.get("content"):
                 continue
-            verdict = await self._safety.verdict(message["content"], "output", ask.context)
+            verdict = await self._safety.output(ask, message["content"], final=True)
             if verdict.verdict == "block":
                 message.update(content=None, refusal=REFUSAL, annotations=[{"type": "safety", "reason": errors.Blocked.code}])
                 choice["finish_reason"] = "content_filter"
@@ -120,7 +120,7 @@ class Pipeline:
 
     def _guard(self, ask: Ask) -> Guard:
         return Guard(
-            lambda text: self._safety.verdict(text, "output", ask.context),
+            lambda text, final: self._safety.output(ask, text, final=final),
             Writer(ask.request.model),
             window=self._settings.output_window_tokens,
             overlap=self._settings.output_overlap_chars,

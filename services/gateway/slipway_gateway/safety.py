@@ -2,7 +2,7 @@
 
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
-from slipway_shared.contracts import CheckResponse, Passage, Side
+from slipway_shared.contracts import CheckRequest, CheckResponse, Passage
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.ask import Ask
@@ -12,6 +12,7 @@ from slipway_gateway.upstream import AWAY
 _BETWEEN = "\n\x1e\n"
 """Stands between messages in the text that the filter reads, so that a redacted text can be taken apart again."""
 
+MAX_CHECKED = 1 << 20
 ALLOWED = CheckResponse(verdict="allow", findings=[])
 
 
@@ -30,7 +31,7 @@ class Safety:
             return ask
         texts = ask.spoken()
         with ask.stages.stage("safety"):
-            verdict = await self.verdict(_BETWEEN.join(texts), "input", ask.context)
+            verdict = await self._verdict(CheckRequest(text=_BETWEEN.join(texts)[-MAX_CHECKED:]), ask.context)
         if verdict.verdict == "block":
             self._metrics.counter("slipway_refused", reason="safety").inc()
             category = verdict.findings[0].category if verdict.findings else "policy"
@@ -47,13 +48,16 @@ class Safety:
         if not self.present or not passages:
             return passages
         with ask.stages.stage("safety"):
-            verdict = await self.verdict("", "input", ask.context, tuple(p.text for p in passages))
+            verdict = await self._verdict(CheckRequest(text="", passages=tuple(p.text for p in passages)), ask.context)
         return [passage for i, passage in enumerate(passages) if i not in verdict.dropped]
 
-    async def verdict(self, text: str, side: Side, context: RequestContext, passages: tuple[str, ...] = ()) -> CheckResponse:
-        """The filter's verdict. While it is away: Overloaded, or everything is allowed, by setting."""
+    async def output(self, ask: Ask, text: str, *, final: bool) -> CheckResponse:
+        """The verdict on a piece of an answer; `final`: nothing follows it. The caller's system prompts must not be repeated in it."""
+        return await self._verdict(CheckRequest(text=text, side="output", protected=ask.protected(), final=final), ask.context)
+
+    async def _verdict(self, request: CheckRequest, context: RequestContext) -> CheckResponse:
         try:
-            return await self._leaves.check(text, side, context, passages)
+            return await self._leaves.check(request, context)
         except AWAY as error:
             self._metrics.counter("slipway_degraded", part="safety").inc()
             if self._fail_open:

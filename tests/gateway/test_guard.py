@@ -1,0 +1,159 @@
+"""The output guard: nothing is shown unseen, whatever the windows, and what is allowed arrives whole."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slipway_gateway.frames import Frame, Writer
+from slipway_gateway.guard import Guard
+from slipway_shared.contracts import CheckResponse, Finding
+from slipway_shared.dialect import sse
+
+SECRET = re.compile(r"SECRET-\d{4}")
+
+
+async def check(text: str, final: bool) -> CheckResponse:
+    if "FORBIDDEN" in text:
+        return CheckResponse(verdict="block", findings=[])
+    spans = [
+        Finding(category="pii", rule="secret", start=m.start(), end=m.end(), action="redact", placeholder="[HIDDEN]")
+        for m in SECRET.finditer(text)
+    ]
+    if spans:
+        return CheckResponse(verdict="redact", findings=spans, text=SECRET.sub("[HIDDEN]", text))
+    return CheckResponse(verdict="allow", findings=[])
+
+
+async def said(pieces: list[str]) -> AsyncGenerator[Frame]:
+    writer = Writer("m")
+    yield writer.delta({"role": "assistant", "content": ""})
+    for piece in pieces:
+        yield writer.delta({"content": piece})
+    yield writer.delta({}, "stop")
+    yield writer.usage({"prompt_tokens": 1})
+    yield Frame(sse.DONE)
+
+
+async def shown(pieces: list[str], *, window: int = 4, overlap: int = 16) -> list[Frame]:
+    guard = Guard(check, Writer("m"), window=window, overlap=overlap, observe=lambda _: None)
+    return [frame async for frame in guard.run(said(pieces))]
+
+
+def words(text: str, cuts: list[int]) -> list[str]:
+    """`text` cut at `cuts`."""
+    edges = sorted({0, len(text), *(c % (len(text) + 1) for c in cuts)})
+    return [text[a:b] for a, b in itertools.pairwise(edges)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from(["plain ", "SECRET-1234 ", "SECRET-99", "é\U0001f600 ", "FORBID "]), min_size=1, max_size=30),
+    st.lists(st.integers(0, 400), max_size=40),
+    st.integers(1, 6),
+)
+async def test_what_is_shown_is_the_redacted_text_wherever_frames_are_cut(parts: list[str], cuts: list[int], window: int) -> None:
+    text = "".join(parts)
+    frames = await shown(words(text, cuts), window=window)
+    assert "".join(frame.text() for frame in frames) == SECRET.sub("[HIDDEN]", text)
+    assert frames[-1].done and frames[-2].usage and frames[-3].finished
+    assert frames[0].choices[0]["delta"].get("role") == "assistant"
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.integers(0, 200), max_size=30), st.integers(0, 12), st.integers(1, 6))
+async def test_a_forbidden_word_split_over_frames_is_never_shown(cuts: list[int], before: int, window: int) -> None:
+    text = "fine words " * before + "FORBIDDEN" + " and more" * 5
+    frames = await shown(words(text, cuts), window=window)
+    visible = "".join(frame.text() for frame in frames)
+    assert "fine words ".startswith(visible[-11:]) or visible == "" or visible == ("fine words " * before)[: len(visible)]
+    assert "FORBIDDEN" not in visible
+    assert [c["finish_reason"] for f in frames for c in f.choices][-1] == "content_filter"
+    assert any("refusal" in c["delta"] for f in frames for c in f.choices)
+
+
+async def test_frames_that_nobody_changes_keep_their_bytes() -> None:
+    original = [frame async for frame in said(["word "] * 50)]
+
+    async def source() -> AsyncGenerator[Frame]:
+        for frame in original:
+            yield frame
+
+    guard = Guard(check, Writer("m"), window=4, overlap=16, observe=lambda _: None)
+    assert [frame.raw async for frame in guard.run(source())] == [frame.raw for frame in original]
+
+
+async def test_the_filter_says_how_much_to_hold_and_the_first_word_waits_for_nothing_else() -> None:
+    async def sure(text: str, final: bool) -> CheckResponse:
+        return CheckResponse(verdict="allow", findings=[], hold_from=len(text))
+
+    gate = asyncio.Event()
+
+    async def source() -> AsyncGenerator[Frame]:
+        writer = Writer("m")
+        yield writer.delta({"role": "assistant", "content": ""})
+        yield writer.delta({"content": "first"})
+        await gate.wait()
+        yield writer.delta({"content": " second"})
+
+    guard = Guard(sure, Writer("m"), window=16, overlap=96, observe=lambda _: None)
+    run = guard.run(source())
+    assert (await anext(run)).text() == ""
+    assert (await anext(run)).text() == "first"
+    gate.set()
+    assert [frame.text() async for frame in run] == [" second"]
+
+
+async def test_a_span_whose_beginning_is_out_is_refused() -> None:
+    async def late(text: str, final: bool) -> CheckResponse:
+        if "three" not in text:
+            return CheckResponse(verdict="allow", findings=[], hold_from=len(text))
+        finding = Finding(category="pii", rule="x", start=0, end=len(text), action="redact", placeholder="[HIDDEN]")
+        return CheckResponse(verdict="redact", findings=[finding], text="[HIDDEN]")
+
+    guard = Guard(late, Writer("m"), window=1, overlap=0, observe=lambda _: None)
+    frames = [frame async for frame in guard.run(said(["one ", "two ", "three"]))]
+    assert [c["finish_reason"] for f in frames for c in f.choices][-1] == "content_filter"
+
+
+async def test_the_wait_is_bounded() -> None:
+    asked: list[int] = []
+
+    async def counting(text: str, final: bool) -> CheckResponse:
+        asked.append(len(text))
+        return CheckResponse(verdict="allow", findings=[])
+
+    guard = Guard(counting, Writer("m"), window=4, overlap=8, observe=lambda _: None)
+    sent = 0
+    most = 0
+
+    async def source() -> AsyncGenerator[Frame]:
+        nonlocal sent
+        async for frame in said(["12345678"] * 100):
+            sent += 1
+            yield frame
+
+    received = 0
+    async for _ in guard.run(source()):
+        received += 1
+        most = max(most, sent - received)
+    assert most <= 2 * 4 + 8 + 3
+    assert max(asked) <= 256 + 8 * (2 * 4 + 8)
+
+
+@pytest.mark.parametrize("model", ["chat", "reader"])
+async def test_streams_and_completions_are_guarded_alike(platform: Any, model: str) -> None:
+    platform.generator.text = "The code is SECRET-1234 for now."
+    raw = await platform.stream()
+    whole = await platform.chat()
+    assert b"SECRET-" not in raw and b"[HIDDEN]" in raw
+    assert whole["choices"][0]["message"]["content"] == "The code is [HIDDEN] for now."
+    platform.generator.text = "All is well until FORBIDDEN comes."
+    raw = await platform.stream(stream_options={"include_usage": True})
+    assert b"FORBIDDEN" not in raw and b'"content_filter"' in raw
+    whole = await platform.chat()
+    assert whole["choices"][0]["finish_reason"] == "content_filter" and whole["choices"][0]["message"]["refusal"]
