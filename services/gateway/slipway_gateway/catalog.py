@@ -89,7 +89,7 @@ class Catalog:
             listing = _Listing.model_validate_json(raw)
         except ValidationError as error:
             raise errors.UpstreamFailed("The generator's list of models has a wrong shape.") from error
-        self._cards = {card.id: card for card in listing.data}
+        self._cards = {card.id: card for card in with_plain_names(listing.data)}
         self._asked = time.monotonic()
 
     async def aclose(self) -> None:
@@ -97,6 +97,17 @@ class Catalog:
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.gather(self._refreshing, return_exceptions=True)
+
+
+def with_plain_names(cards: list[ModelCard]) -> list[ModelCard]:
+    """Our flavors (`slipway-reader:int8`) can also be asked by the model's plain name, which stands first and means the flavor in `root`."""
+    names = {card.id for card in cards}
+    plain: dict[str, ModelCard] = {}
+    for card in cards:
+        name, _, flavor = card.id.partition(":")
+        if flavor and card.digest is not None and name not in names and name not in plain:
+            plain[name] = card.model_copy(update={"id": name, "root": card.id})
+    return [*plain.values(), *cards]
 
 
 def listing(cards: list[ModelCard]) -> bytes:
