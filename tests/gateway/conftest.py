@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,9 +32,13 @@ class Fake:
         self.headers: list[dict[str, str]] = []
         self.cancelled = asyncio.Event()
         self.url = ""
+        self.intercept: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         raise NotImplementedError
+
+    async def route(self, request: web.Request) -> web.StreamResponse:
+        return await (self.intercept or self.handle)(request)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if self.down:
@@ -57,7 +61,7 @@ class Fake:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         app = web.Application(client_max_size=64 << 20)
-        app.router.add_route("*", "/{tail:.*}", self.handle)
+        app.router.add_route("*", "/{tail:.*}", self.route)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from slipway_shared import service
+from slipway_shared.metrics import Metrics
 from starlette.middleware import Middleware
 
 from slipway_gateway.catalog import Catalog
@@ -18,37 +20,27 @@ from slipway_gateway.routes.playground import playground_routes
 from slipway_gateway.routes.retrieval import retrieval_routes
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.surface import describe
-from slipway_gateway.upstream import Session, Upstream
+from slipway_gateway.upstream import Bounds, Session, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What the routes need, made once."""
+
+    session: Session
+    parts: Parts
+    catalog: Catalog
+    pipeline: Pipeline
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
     """Slipway's gateway: the only public door, with OpenAI's API, keys, and retrieval before every answer."""
-    session = Session(settings.connections)
-    parts = Parts(
-        generator=_part("generator", settings.generator_url, session, settings),
-        retriever=_part("retriever", settings.retriever_url, session, settings),
-        reranker=_part("reranker", settings.reranker_url, session, settings),
-        safety=_part("safety filter", settings.safety_url, session, settings),
-    )
-    catalog = Catalog(parts.generator, settings.catalog_seconds)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with session:
-            if settings.bootstrap_key is None:
-                app.state.log.warning(
-                    "no_bootstrap_key", advice="set SLIPWAY_GATEWAY_BOOTSTRAP_KEY; every request is refused without a key"
-                )
-            app.state.lifecycle.ready()
-            yield
-            await catalog.aclose()
-
-    app = service.build("gateway", settings, routers=[], lifespan=lifespan, trusted=False)
-    pipeline = Pipeline(parts, Leaves(parts, settings), settings, app.state.metrics)
+    app = service.build("gateway", settings, routers=[], lifespan=_lifespan, trusted=False)
+    wired = app.state.wired = _wire(settings, app.state.metrics)
     for router in (
-        chat_routes(pipeline, catalog, keepalive_seconds=settings.keepalive_seconds),
-        model_routes(catalog),
-        retrieval_routes(parts.retriever),
+        chat_routes(wired.pipeline, wired.catalog, keepalive_seconds=settings.keepalive_seconds),
+        model_routes(wired.catalog),
+        retrieval_routes(wired.parts.retriever),
         playground_routes(),
     ):
         app.include_router(router)
@@ -60,7 +52,30 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     return app
 
 
-def _part(name: str, url: str | None, session: Session, settings: GatewaySettings) -> Upstream | None:
-    if url is None:
-        return None
-    return Upstream(name, url, session, connect_seconds=settings.connect_seconds, idle_seconds=settings.idle_seconds)
+def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
+    session = Session(settings.connections)
+    bounds = Bounds(settings.connect_seconds, settings.idle_seconds, settings.breaker_failures, settings.breaker_seconds)
+
+    def part(name: str, url: str | None) -> Upstream | None:
+        return Upstream(name, url, session, bounds, metrics) if url else None
+
+    parts = Parts(
+        generator=part("generator", settings.generator_url),
+        retriever=part("retriever", settings.retriever_url),
+        reranker=part("reranker", settings.reranker_url),
+        safety=part("safety filter", settings.safety_url),
+    )
+    pipeline = Pipeline(parts, Leaves(parts, settings), settings, metrics)
+    return Wired(session, parts, Catalog(parts.generator, settings.catalog_seconds), pipeline)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    wired: Wired = app.state.wired
+    settings: GatewaySettings = app.state.settings
+    async with wired.session:
+        if settings.bootstrap_key is None:
+            app.state.log.warning("no_bootstrap_key", advice="set SLIPWAY_GATEWAY_BOOTSTRAP_KEY; every request is refused without a key")
+        app.state.lifecycle.ready()
+        yield
+        await wired.catalog.aclose()

@@ -33,6 +33,9 @@ class GatewaySettings(ServiceSettings):
     catalog_seconds: float = Field(default=5.0, gt=0, le=600, description="how long the list of models is believed")
     connections: int = Field(default=1024, ge=1, le=65536, description="open connections to all parts together")
 
+    breaker_failures: int = Field(default=5, ge=1, le=1000, description="failures in a row after which a part is not asked for a while")
+    breaker_seconds: float = Field(default=5.0, gt=0, le=600, description="that while; then one request probes")
+
     min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")
     candidates: int = Field(default=20, ge=1, le=100, description="passages fetched for the reranker to choose from")
     reader_tokens: int = Field(default=96, ge=1, le=4096, description="a reader's answer is held until checked, so it is bounded by this")

@@ -1,15 +1,22 @@
 """Calls to one part of the platform, over the process's one HTTP session.
 
-It knows how a call is bounded in time, which headers travel, and which failure becomes which error. It refuses to know what the parts do.
+It knows how a call is bounded in time, which headers travel, when a call is tried again or not made at all, and which failure becomes which error.
+It refuses to know what the parts do.
 """
 
+import asyncio
 import io
+import random
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import aiohttp
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
+from slipway_shared.metrics import Metrics
+
+from slipway_gateway.breaker import Breaker, RetryBudget
 
 AWAY = (errors.UpstreamFailed, errors.Overloaded, errors.RateLimited, errors.DeadlineExceeded)
 """What a part that cannot serve now looks like: the pipeline may go on without it. Other errors are about the request itself."""
@@ -18,6 +25,10 @@ MAX_ANSWER_BYTES = 32 << 20
 _LARGE_BODY = 1 << 20
 """Above this, the client library wants a file, which it sends in pieces instead of blocking the loop."""
 _JSON = {"content-type": "application/json"}
+_NEVER_ARRIVED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+"""Failures after which nobody has begun to answer: the only ones that are tried again."""
+
+Body = bytes | AsyncIterable[bytes] | None
 
 
 class Session:
@@ -50,15 +61,28 @@ class Session:
         return self._client
 
 
-class Upstream:
-    """One part by name. Times are seconds; `idle_seconds` bounds each silence, the request's deadline bounds the whole call."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a part may take and how often it may fail; seconds."""
 
-    def __init__(self, name: str, url: str, session: Session, *, connect_seconds: float, idle_seconds: float) -> None:
+    connect_seconds: float
+    idle_seconds: float
+    failures: int
+    open_seconds: float
+
+
+class Upstream:
+    """One part by name. `idle_seconds` bounds each silence, the request's deadline bounds the whole call."""
+
+    def __init__(self, name: str, url: str, session: Session, bounds: Bounds, metrics: Metrics) -> None:
         self.name = name
         self._url = url
         self._session = session
-        self._connect = connect_seconds
-        self._idle = idle_seconds
+        self._bounds = bounds
+        self._breaker = Breaker(name, failures=bounds.failures, open_seconds=bounds.open_seconds)
+        self._budget = RetryBudget()
+        self._open = metrics.gauge("slipway_breaker_open", upstream=name)
+        self._retries = metrics.counter("slipway_retries", upstream=name)
 
     async def post(self, path: str, body: bytes, context: RequestContext, *, seconds: float | None = None) -> bytes:
         """The body of a 2xx answer; raises the error that the part answered with, UpstreamFailed, or DeadlineExceeded."""
@@ -75,28 +99,37 @@ class Upstream:
         self,
         method: str,
         path: str,
-        body: bytes | io.BytesIO | AsyncIterable[bytes] | None,
+        body: Body,
         context: RequestContext,
         *,
         seconds: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """A response with a 2xx status whose body has not been read. Leaving the block early closes the connection, which cancels the upstream's work."""
-        timeout = aiohttp.ClientTimeout(total=self._left(context, seconds), sock_connect=self._connect, sock_read=self._idle)
-        sent = {**(headers or {}), **context.headers()}
-        if isinstance(body, bytes) and len(body) > _LARGE_BODY:
-            body = io.BytesIO(body)
+        timeout = self._timeout(context, seconds)
+        given = self._breaker.enter()
+        failed: bool | None = None
         try:
-            async with self._session.client.request(method, self._url + path, data=body, headers=sent, timeout=timeout) as response:
+            response = await self._send(method, path, body, {**(headers or {}), **context.headers()}, timeout)
+            try:
                 if response.status >= 300:
                     raise await self._error(response)
-                try:
-                    yield response
-                except BaseException:
-                    response.close()
-                    raise
+                yield response
+                failed = False
+            except BaseException:
+                response.close()
+                raise
+            response.release()
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            raise self.failure(error) from error
+            raised = self.failure(error)
+            failed = self._is_fault(raised, seconds)
+            raise raised from error
+        except errors.SlipwayError as error:
+            failed = self._is_fault(error, seconds)
+            raise
+        finally:
+            self._breaker.leave(given, failed=failed)
+            self._open.set(self._breaker.is_open)
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole body, up to MAX_ANSWER_BYTES."""
@@ -111,21 +144,49 @@ class Upstream:
 
     def failure(self, error: BaseException) -> errors.SlipwayError:
         """A client library's error as one of ours."""
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
+        if isinstance(error, (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError)):
             return errors.UpstreamFailed(f"The {self.name} cannot be reached.")
         if isinstance(error, aiohttp.SocketTimeoutError):
             return errors.UpstreamFailed(f"The {self.name} fell silent.")
         if isinstance(error, TimeoutError):
             return errors.DeadlineExceeded(f"The {self.name} did not answer in time.")
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return errors.UpstreamFailed(f"The {self.name} cannot be reached.")
         return errors.UpstreamFailed(f"The connection to the {self.name} broke.")
 
-    def _left(self, context: RequestContext, seconds: float | None) -> float | None:
+    async def _send(
+        self, method: str, path: str, body: Body, headers: dict[str, str], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer. A call that never arrived is made once more, within the budget; the proxy before the parts picks another worker."""
+        self._budget.call()
+        retried = False
+        while True:
+            data = io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BODY else body
+            try:
+                return await self._session.client.request(
+                    method, self._url + path, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                )
+            except _NEVER_ARRIVED:
+                replayable = body is None or isinstance(body, bytes)
+                if retried or not replayable or not self._budget.spend():
+                    raise
+                retried = True
+                self._retries.inc()
+                # Jitter, so that many callers do not come back at the same instant.
+                await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311
+
+    def _is_fault(self, error: errors.SlipwayError, seconds: float | None) -> bool | None:
+        """Whether `error` speaks against the part. A refusal of the request or of the load does not, nor does a deadline that was the caller's."""
+        if isinstance(error, errors.UpstreamFailed):
+            return True
+        if isinstance(error, errors.DeadlineExceeded):
+            return True if seconds is not None else None
+        return False
+
+    def _timeout(self, context: RequestContext, seconds: float | None) -> aiohttp.ClientTimeout:
         remaining = context.remaining_seconds
         if remaining is not None and remaining <= 0:
             raise errors.DeadlineExceeded("The request ran out of time.")
-        return min((s for s in (remaining, seconds) if s is not None), default=None)
+        total = min((s for s in (remaining, seconds) if s is not None), default=None)
+        return aiohttp.ClientTimeout(total=total, sock_connect=self._bounds.connect_seconds, sock_read=self._bounds.idle_seconds)
 
     async def _error(self, response: aiohttp.ClientResponse) -> errors.SlipwayError:
         raw = await response.content.read(1 << 16)
