@@ -114,6 +114,6 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Serve = Callable[[RetrieverSettings], contextlib.AbstractContextManager[Running]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Serve:
     return serving

@@ -64,7 +64,7 @@ class _Graph:
 
     def constant(self, name: str, value: NDArray[np.float32] | NDArray[np.int64]) -> str:
         if all(known.name != name for known in self.initializers):
-            self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+            self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def ints(self, name: str, value: int | Sequence[int]) -> str:

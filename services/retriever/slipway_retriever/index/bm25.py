@@ -55,6 +55,11 @@ class Bm25Index:
     def __len__(self) -> int:
         return sum(len(segment.numbers) for segment in self._segments)
 
+    @property
+    def segments(self) -> int:
+        """How many parts a search reads."""
+        return len(self._segments)
+
     def add(self, numbers: Numbers, texts: Sequence[str]) -> None:
         """Take in passages under numbers that are not in yet."""
         if len(texts):

@@ -25,7 +25,8 @@ def parse_html(raw: bytes, bounds: Bounds) -> Document:
     soup = BeautifulSoup(_text(raw), "lxml")
     title = soup.title.get_text() if soup.title else ""
     for tag in soup(_DROPPED):
-        tag.decompose()
+        if not tag.decomposed:  # a style inside a head went with it
+            tag.decompose()
     writer = DocumentWriter(bounds.max_chars)
     if title and soup.find("h1") is None:
         writer.heading(1, title)
@@ -44,7 +45,7 @@ def _text(raw: bytes) -> str | bytes:
 def _walk(soup: BeautifulSoup, writer: DocumentWriter) -> None:
     """One pass over the tree without recursion, so that its depth does not matter."""
     words: list[str] = []
-    node = soup.next_element
+    node: PageElement | None = soup.contents[0] if soup.contents else None
     count = 0
     while node is not None:
         if (count := count + 1) > _MAX_NODES:

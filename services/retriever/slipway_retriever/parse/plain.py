@@ -10,7 +10,7 @@ _BLANK = re.compile(r"\n[ \t\f\v]*(?:\n[ \t\f\v]*)+")
 # A line at the left margin that begins a named thing, in most languages that people write.
 _DEFINITION = re.compile(
     r"^(?:export |default |public |private |protected |static |async |pub(?:\(\w+\))? |final |abstract )*"
-    r"(?:def|class|function|func|fn|interface|struct|enum|trait|impl|module|type|object|const|let|var|CREATE \w+) +([A-Za-z_][\w.:]{0,80})"
+    r"(?:def|class|function|func|fn|interface|struct|enum|trait|impl|module|type|object|const|let|var|CREATE \w+) +([A-Za-z_]\w{0,60}(?:(?:\.|::)\w{1,60}){0,3})"
 )
 
 

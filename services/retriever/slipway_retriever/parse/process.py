@@ -29,6 +29,11 @@ class ParserProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._served = 0
 
+    @property
+    def pid(self) -> int | None:
+        """Of the running process, for tests and logs."""
+        return None if self._process is None else self._process.pid
+
     def parse(self, filename: str, path: Path) -> Document:
         """The document at `path`; raises ParseError with the reason, also for a parser that hung or died."""
         process = self._running()
