@@ -104,7 +104,8 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything as OpenMetrics text, exemplars included."""
-        return generate_latest(self.registry)
+        # The library's default escaping turns the colon of "vllm:" into an underscore, though colons are legal in names.
+        return generate_latest(self.registry, escaping="allow-utf-8")
 
     def _child(self, name: str, kind: type[InstrumentT], labels: dict[str, str]) -> InstrumentT:
         instrument = self._instruments[name]

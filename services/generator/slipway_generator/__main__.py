@@ -1,0 +1,16 @@
+"""`python -m slipway_generator`."""
+
+import sys
+
+from slipway_shared import service
+
+from slipway_generator.app import create_app
+from slipway_generator.model import StartRefused
+from slipway_generator.settings import Settings
+
+if __name__ == "__main__":
+    try:
+        service.run("generator", Settings, create_app)
+    except StartRefused as refused:
+        sys.stderr.write(f"generator: {refused}\n")
+        raise SystemExit(4) from None

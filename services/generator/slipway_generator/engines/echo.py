@@ -1,0 +1,157 @@
+"""An engine without weights: it says the last user message again, token by token.
+
+Deterministic, with a tokenizer of its own that needs no vocabulary, so that the real process runs in tests, compose files and load tests.
+It honours stop strings, limits, deadlines and seeds (a seed at a temperature above 0 shuffles the tokens), and can be paced.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Mapping
+
+from slipway_shared import errors
+
+from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing, TokenLogprob
+from slipway_generator.model import ModelCard
+from slipway_generator.opened import Opened
+from slipway_generator.settings import Settings
+from slipway_generator.spelling import Spelling
+from slipway_generator.template import ChatTemplate
+
+SPECIALS = {"<|system|>": 1, "<|user|>": 2, "<|assistant|>": 3, "<|tool|>": 4, "<|end|>": 5}
+TEMPLATE = (
+    "{% for m in messages %}<|{{ 'system' if m.role == 'developer' else m.role }}|>{{ m.content or '' }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+_CHUNK = re.compile(rb"[ ]?[A-Za-z0-9]{1,5}|.", re.DOTALL)
+_CHUNK_MARK = 1  # a leading one keeps leading zero bytes; six bytes and the mark stay below 2**53, so every JSON reader keeps ids exact
+
+
+class EchoTokenizer:
+    """Runs of at most six bytes; a token's id is its bytes read as a number."""
+
+    longest_piece_bytes = 6
+    bos = None
+
+    @property
+    def specials(self) -> Mapping[str, int]:
+        return SPECIALS
+
+    def encode(self, text: str) -> list[int]:
+        return [int.from_bytes(bytes([_CHUNK_MARK]) + chunk) for chunk in _CHUNK.findall(text.encode("utf-8", errors="replace"))]
+
+    def piece(self, token: int) -> bytes:
+        if token in SPECIALS.values():
+            return b""
+        raw = token.to_bytes(7) if 0 < token < 1 << 49 else b""
+        raw = raw.lstrip(b"\0")
+        if len(raw) < 2 or raw[0] != _CHUNK_MARK:
+            raise ValueError(f"{token} is not a token of this vocabulary")
+        return raw[1:]
+
+
+class EchoEngine:
+    """Engine protocol over nothing but the prompt."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._first_seconds = settings.echo_first_seconds
+        self._gap_seconds = settings.echo_gap_seconds
+        self._places = asyncio.Semaphore(settings.max_sequences)
+        self._max_sequences = settings.max_sequences
+        self._max_waiting = settings.max_waiting
+        self._running = 0
+        self._waiting = 0
+        self._tokenizer = EchoTokenizer()
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+    def load(self) -> EngineLoad:
+        return EngineLoad(running=self._running, waiting=self._waiting, kv_use=self._running / self._max_sequences)
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
+        if request.constraint is not None:
+            raise errors.BadRequest("The echo engine cannot keep to a schema.", param="response_format", code="unsupported_parameter")
+        arrived = time.monotonic()
+        await self._admit()
+        try:
+            queued = time.monotonic() - arrived
+            async for delta in self._say(request, Timing(queue_seconds=queued, prefill_seconds=self._first_seconds)):
+                yield delta
+        finally:
+            self._running -= 1
+            self._places.release()
+
+    async def _admit(self) -> None:
+        if self._places.locked() and self._waiting >= self._max_waiting:
+            raise errors.Overloaded("Every place is taken and the queue is full; try again.")
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        self._running += 1
+
+    async def _say(self, request: GenerateRequest, timing: Timing) -> AsyncGenerator[Delta]:
+        spelling = Spelling(request.stops)
+        planned = _answer(request)
+        finish: FinishReason = "length" if len(planned) > request.max_tokens else "stop"
+        said = 0
+        pending: Delta | None = None
+        for token in planned[: request.max_tokens]:
+            await self._pace(request, said)
+            if pending is not None:
+                yield pending
+            said += 1
+            text = spelling.feed(self._tokenizer.piece(token))
+            pending = Delta(text, (token,), _certain(request, token), prompt_logprobs=_certain_prompt(request) if said == 1 else None)
+            if spelling.stopped:
+                finish = "stop"
+                break
+        counts = Counts(prompt=len(request.prompt), completion=said)
+        last = pending or Delta(prompt_logprobs=_certain_prompt(request))
+        yield Delta(last.text + spelling.finish(), last.tokens, last.logprobs, finish, counts, timing, last.prompt_logprobs)
+
+    async def _pace(self, request: GenerateRequest, said: int) -> None:
+        wait = self._gap_seconds if said else self._first_seconds
+        if request.deadline is not None and time.monotonic() + wait > request.deadline:
+            await asyncio.sleep(max(0.0, request.deadline - time.monotonic()))
+            raise errors.DeadlineExceeded("The request's deadline passed before the answer was complete.")
+        await asyncio.sleep(wait)
+
+
+async def open_echo(card: ModelCard, settings: Settings) -> Opened:
+    """The echo engine with its tokenizer and template."""
+    engine = EchoEngine(settings)
+    await engine.start()
+    tokenizer = EchoTokenizer()
+    return Opened(card, engine, tokenizer, ChatTemplate(TEMPLATE, tuple(SPECIALS)), settings)
+
+
+def _answer(request: GenerateRequest) -> list[int]:
+    """The last user turn of the prompt, or all of a prompt that has no turns."""
+    prompt = request.prompt
+    ids = set(SPECIALS.values())
+    starts = [at + 1 for at, token in enumerate(prompt) if token == SPECIALS["<|user|>"]]
+    turn = prompt[starts[-1] :] if starts else prompt
+    end = next((at for at, token in enumerate(turn) if token in ids), len(turn))
+    answer = list(turn[:end])
+    if request.sampling.temperature > 0 and request.sampling.seed is not None:
+        random.Random(request.sampling.seed).shuffle(answer)  # noqa: S311 (a reproducible order, not a secret)
+    return answer
+
+
+def _certain(request: GenerateRequest, token: int) -> tuple[TokenLogprob, ...]:
+    if request.logprobs is None:
+        return ()
+    return (TokenLogprob(token, 0.0, ((token, 0.0),) if request.logprobs else ()),)
+
+
+def _certain_prompt(request: GenerateRequest) -> tuple[TokenLogprob | None, ...] | None:
+    if request.prompt_logprobs is None:
+        return None
+    return (None, *(TokenLogprob(token, 0.0, ((token, 0.0),) if request.prompt_logprobs else ()) for token in request.prompt[1:]))

@@ -1,0 +1,130 @@
+"""One inference context: a batch filled through numpy views, one decode call, and the KV memory's verbs.
+
+Memory is unified, because only then may a part of a sequence be shared (a partial copy aborts the process otherwise). Not thread-safe: the decode thread
+owns it. It refuses to know requests.
+"""
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_generator.engines.llamacpp.weights import Weights
+from slipway_generator.model import StartRefused
+
+_NO_SLOT = 1
+
+
+class DecodeFailed(Exception):
+    """A decode call did not finish; `code` is llama.cpp's."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"llama_decode returned {code}")
+        self.code = code
+
+    @property
+    def no_room(self) -> bool:
+        """Whether the memory had no room for the batch; nothing was changed then."""
+        return self.code == _NO_SLOT
+
+
+class Context:
+    """`slots` sequences over `cells` KV cells; up to `rows` rows a decode call, with logits for any of them."""
+
+    def __init__(self, weights: Weights, *, cells: int, rows: int, slots: int, threads: int) -> None:
+        api = weights.api
+        parameters = api.llama_context_default_params()
+        parameters.n_ctx = cells
+        parameters.n_batch = parameters.n_ubatch = rows
+        parameters.n_seq_max = slots
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.kv_unified = True
+        parameters.no_perf = True
+        self._api = api
+        self._size = weights.size
+        self._context = api.llama_init_from_model(weights.model, parameters)
+        if not self._context:
+            raise StartRefused(f"llama.cpp cannot make a context of {cells} tokens; lower SLIPWAY_GENERATOR_KV_TOKENS or free memory.")
+        self._memory = api.llama_get_memory(self._context)
+        self.cells = int(api.llama_n_ctx(self._context))
+        self._tokens = np.zeros(rows, dtype=np.int32)
+        self._positions = np.zeros(rows, dtype=np.int32)
+        self._slots = np.zeros(rows, dtype=np.int32)
+        self._wanted = np.zeros(rows, dtype=np.int8)
+        self._ones = np.ones(rows, dtype=np.int32)
+        # seq_id is an array of pointers, one a row, each to that row's entry in _slots.
+        self._slot_pointers = (self._slots.ctypes.data + 4 * np.arange(rows, dtype=np.uint64)).astype(np.uint64)
+        self._batch = self._native_batch()
+        self.rows = 0
+        self.outputs = 0
+
+    def _native_batch(self) -> ctypes.Structure:
+        api, batch = self._api, self._api.llama_batch()
+        int32 = ctypes.POINTER(ctypes.c_int32)
+        batch.token = self._tokens.ctypes.data_as(int32)
+        batch.embd = None
+        batch.pos = self._positions.ctypes.data_as(int32)
+        batch.n_seq_id = self._ones.ctypes.data_as(int32)
+        batch.seq_id = self._slot_pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
+        batch.logits = self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
+        del api
+        return batch
+
+    def begin(self) -> None:
+        """Empty the batch."""
+        self.rows = self.outputs = 0
+
+    def add(self, slot: int, position: int, tokens: NDArray[np.int32], *, logits: str) -> int:
+        """Append rows for `tokens` of one sequence; `logits`: "last", "all" or "none". Returns the index of their first output."""
+        start, end = self.rows, self.rows + len(tokens)
+        self._tokens[start:end] = tokens
+        self._positions[start:end] = np.arange(position, position + len(tokens), dtype=np.int32)
+        self._slots[start:end] = slot
+        self._wanted[start:end] = logits == "all"
+        first = self.outputs
+        if logits == "last":
+            self._wanted[end - 1] = 1
+        self.outputs += len(tokens) if logits == "all" else int(logits == "last")
+        self.rows = end
+        return first
+
+    def decode(self) -> NDArray[np.float32]:
+        """Run the batch; logits of the wanted rows, in their order, valid until the next call. Raises DecodeFailed. Releases the GIL."""
+        self._batch.n_tokens = self.rows
+        code = int(self._api.llama_decode(self._context, self._batch))
+        if code != 0:
+            raise DecodeFailed(code)
+        if self.outputs == 0:
+            return np.empty((0, self._size), dtype=np.float32)
+        pointer = self._api.llama_get_logits(self._context)
+        return np.ctypeslib.as_array(pointer, shape=(self.outputs, self._size))
+
+    def share(self, source: int, target: int, length: int) -> None:
+        """Let `target` begin with the first `length` tokens of `source`; no cell is copied."""
+        self._api.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def cut(self, slot: int, length: int) -> None:
+        """Forget all of `slot` from token `length` on."""
+        self._api.llama_memory_seq_rm(self._memory, slot, length, -1)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._api.llama_memory_clear(self._memory, True)
+
+    def save(self, slot: int) -> bytes:
+        """The cells of `slot` as bytes."""
+        size = int(self._api.llama_state_seq_get_size(self._context, slot))
+        buffer = (ctypes.c_uint8 * size)()
+        written = int(self._api.llama_state_seq_get_data(self._context, buffer, size, slot))
+        return bytes(memoryview(buffer)[:written])
+
+    def restore(self, slot: int, state: bytes) -> bool:
+        """Put saved cells into the empty `slot`; False when they do not fit."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        return int(self._api.llama_state_seq_set_data(self._context, buffer, len(state), slot)) > 0
+
+    def free(self) -> None:
+        """Give the memory back."""
+        if self._context:
+            self._api.llama_free(self._context)
+            self._context = None

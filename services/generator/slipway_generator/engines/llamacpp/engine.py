@@ -1,0 +1,72 @@
+"""The llama.cpp engine as asyncio sees it: requests in, deltas out. It refuses to know batches; the scheduler's thread does the work."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from slipway_generator.engine import Delta, EngineLoad, GenerateRequest
+from slipway_generator.engines.delivery import Delivery
+from slipway_generator.engines.drafting import PromptLookup
+from slipway_generator.engines.llamacpp.context import Context
+from slipway_generator.engines.llamacpp.memory import KvMemory
+from slipway_generator.engines.llamacpp.scheduler import Limits, Scheduler
+from slipway_generator.engines.llamacpp.seat import Seated
+from slipway_generator.engines.llamacpp.weights import GgufTokenizer, Weights
+from slipway_generator.engines.sequence import Vocabulary
+from slipway_generator.model import StartRefused
+from slipway_generator.settings import Settings
+
+
+class LlamaCppEngine:
+    """Engine protocol over one GGUF."""
+
+    def __init__(self, weights: Weights, tokenizer: GgufTokenizer, settings: Settings, *, cells: int, threads: int, log: Any) -> None:
+        self._weights = weights
+        self._settings = settings
+        self._cells = cells
+        self._threads = threads
+        self._log = log
+        self._vocabulary = Vocabulary(tokenizer.pieces, weights.ends())
+        self._context: Context | None = None
+        self._scheduler: Scheduler | None = None
+        self._delivery: Delivery | None = None
+
+    async def start(self) -> None:
+        settings = self._settings
+        slots = settings.max_sequences + settings.prefix_entries
+        rows = max(settings.batch_tokens, 2 * settings.max_sequences + settings.draft_tokens)
+        self._context = await asyncio.to_thread(Context, self._weights, cells=self._cells, rows=rows, slots=slots, threads=self._threads)
+        memory = KvMemory(self._context, slots=slots, prefix_entries=settings.prefix_entries)
+        limits = Limits(settings.max_sequences, settings.max_waiting, rows, settings.prefill_chunk)
+        self._delivery = Delivery()
+        self._scheduler = Scheduler(self._context, memory, limits, self._delivery.flush, self._log)
+        self._scheduler.start()
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
+        if self._scheduler is None or self._delivery is None:
+            raise StartRefused("the engine was not started.")
+        scheduler, delivery = self._scheduler, self._delivery
+        lookup = PromptLookup(self._settings.draft_tokens) if self._settings.speculate and request.prompt_logprobs is None else None
+        sequence = Seated(request, self._vocabulary, delivery.deliver, lookup=lookup)
+        delivery.open(sequence)
+        try:
+            scheduler.submit(sequence)
+            async with aclosing(delivery.read(sequence)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        finally:
+            delivery.close(sequence)
+            scheduler.cancel(sequence)
+
+    def load(self) -> EngineLoad:
+        return self._scheduler.load() if self._scheduler is not None else EngineLoad(problem="not started")
+
+    async def aclose(self) -> None:
+        if self._scheduler is not None:
+            await asyncio.to_thread(self._scheduler.close)
+            self._scheduler = None
+        if self._context is not None:
+            self._context.free()
+            self._context = None
+        self._weights.free()

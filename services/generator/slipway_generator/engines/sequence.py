@@ -1,0 +1,162 @@
+"""One request while it is generated: its tokens, how far the model has read them, its text, and what is owed to its caller.
+
+It refuses to know libraries, batches and the event loop; an engine's own thread owns it and is the only one to call it (`cancelled` apart).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_generator.engine import Counts, Delta, FinishReason, GenerateRequest, Timing, TokenLogprob
+from slipway_generator.engines.drafting import NO_TOKENS, PromptLookup
+from slipway_generator.masking import Mask
+from slipway_generator.sampling import Row, Sampler, logprobs
+from slipway_generator.spelling import Spelling
+
+Deliver = Callable[["Sequence", Delta | Exception], None]
+Salt = tuple[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a sequence needs of the model's vocabulary."""
+
+    pieces: list[bytes]
+    ends: frozenset[int]
+
+
+@dataclass(eq=False)
+class Sequence:
+    """`tokens` holds prompt and answer; the model has read the first `done` of them, and of these the first `shared` for somebody else."""
+
+    request: GenerateRequest
+    vocabulary: Vocabulary
+    deliver: Deliver
+    mask: Mask | None = None
+    lookup: PromptLookup | None = None
+    arrived: float = field(default_factory=time.monotonic)
+    cancelled: bool = False
+    done: int = 0
+    shared: int = 0
+    generated: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    draft: NDArray[np.int32] = field(default_factory=lambda: NO_TOKENS)
+    finish: FinishReason | None = None
+    started: float | None = None
+    first_token: float | None = None
+
+    def __post_init__(self) -> None:
+        request = self.request
+        self.length = len(request.prompt)
+        self.tokens = np.empty(self.length + request.max_tokens + 1, dtype=np.int32)
+        self.tokens[: self.length] = request.prompt
+        self.sampler = Sampler(request.sampling, request.prompt, len(self.vocabulary.pieces))
+        self.spelling = Spelling(request.stops)
+        self.prompt_logprobs: list[TokenLogprob | None] | None = [None] if request.prompt_logprobs is not None else None
+
+    @property
+    def salt(self) -> Salt:
+        """What must be equal for two sequences to share cells."""
+        return self.request.tenant, self.request.adapter
+
+    @property
+    def prefilling(self) -> bool:
+        """Whether the model has not read the whole prompt yet."""
+        return self.generated == 0 and self.done < len(self.request.prompt)
+
+    def propose(self) -> None:
+        """Draft what the next step shall verify along with the last token; never more than may still be generated and stored."""
+        self.draft = (
+            NO_TOKENS
+            if self.lookup is None
+            else self.lookup.propose(self.tokens[: self.length], self.request.max_tokens - self.generated - 1)
+        )
+
+    def forget_draft(self) -> None:
+        """The next step verifies nothing."""
+        self.draft = NO_TOKENS
+
+    def note_prompt(self, logits: NDArray[np.float32], start: int) -> None:
+        """Keep the log-probabilities of the prompt tokens that follow the rows `start`, `start + 1`, ... of the prompt."""
+        if self.prompt_logprobs is None:
+            return
+        prompt = self.request.prompt
+        for offset, row in enumerate(logits):
+            following = start + offset + 1
+            if following < len(prompt):
+                self.prompt_logprobs.append(logprobs(row, prompt[following], self.request.prompt_logprobs or 0))
+
+    def take(self, logits: NDArray[np.float32]) -> Delta:
+        """Draw tokens from rows of logits: row 0 follows the last token, row i follows draft token i - 1 and counts only while drafts are right."""
+        text: list[str] = []
+        tokens: list[int] = []
+        scores: list[TokenLogprob] = []
+        for at, row in enumerate(logits):
+            token = self._draw(row)
+            if token in self.vocabulary.ends:
+                self.finish = "stop"
+                break
+            self._append(token, row, tokens, scores)
+            text.append(self.spelling.feed(self.vocabulary.pieces[token]))
+            if self._ended() or at >= len(self.draft) or token != self.draft[at]:
+                break
+        self._settle(len(tokens))
+        if self.finish is not None:
+            text.append(self.spelling.finish())
+        return self._delta("".join(text), tokens, scores)
+
+    def empty(self) -> Delta:
+        """The only delta of a request for zero tokens."""
+        self.finish = "length"
+        return self._delta("", [], [])
+
+    def _draw(self, row: Row) -> int:
+        if self.mask is None:
+            token = self.sampler.pick(row)
+        else:
+            token = self.sampler.pick(row, self.mask.allowed())
+            self.mask.accept(token)
+        self.sampler.accept(token)
+        return token
+
+    def _append(self, token: int, row: Row, tokens: list[int], scores: list[TokenLogprob]) -> None:
+        tokens.append(token)
+        self.tokens[self.length] = token
+        self.length += 1
+        self.generated += 1
+        if self.request.logprobs is not None:
+            scores.append(logprobs(row, token, self.request.logprobs))
+        if self.first_token is None:
+            self.first_token = time.monotonic()
+
+    def _ended(self) -> bool:
+        if self.spelling.stopped:
+            self.finish = "stop"
+        elif self.generated >= self.request.max_tokens:
+            # A constrained answer that is complete at the very limit has stopped; one that is not was cut.
+            self.finish = "stop" if self.mask is not None and self.mask.complete() else "length"
+        return self.finish is not None
+
+    def _settle(self, gained: int) -> None:
+        """Account for the drafts of this step: all gained tokens but the last are drafts that were right, and stand in the KV memory."""
+        right = min(len(self.draft), max(0, gained - 1))
+        if len(self.draft):
+            self.drafted += len(self.draft)
+            self.accepted += right
+            if self.lookup is not None:
+                self.lookup.judge(self.length, len(self.draft), right)
+        self.done += right
+
+    def _delta(self, text: str, tokens: list[int], scores: list[TokenLogprob]) -> Delta:
+        first = self.generated == len(tokens)
+        prompt_logprobs = tuple(self.prompt_logprobs) if first and self.prompt_logprobs is not None else None
+        if self.finish is None:
+            return Delta(text, tuple(tokens), tuple(scores), prompt_logprobs=prompt_logprobs)
+        started = self.started or self.arrived
+        timing = Timing(started - self.arrived, (self.first_token or time.monotonic()) - started)
+        counts = Counts(len(self.request.prompt), self.generated, self.shared, self.drafted, self.accepted)
+        return Delta(text, tuple(tokens), tuple(scores), self.finish, counts, timing, prompt_logprobs)

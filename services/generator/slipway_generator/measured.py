@@ -1,0 +1,85 @@
+"""Generation with its figures: every token that the service sends passes here once, and is counted and timed.
+
+It refuses to know engines and dialects.
+"""
+
+import resource
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from slipway_shared import errors
+from slipway_shared.metrics import Metrics
+
+from slipway_generator.engine import Delta, Engine, GenerateRequest
+
+
+class Meter:
+    """The generator's instruments, looked up once."""
+
+    def __init__(self, metrics: Metrics, engine: Engine, model: str) -> None:
+        self.queue = metrics.histogram("slipway_generate_queue_seconds")
+        self.ttft = metrics.histogram("slipway_generate_ttft_seconds")
+        self.gap = metrics.histogram("slipway_generate_gap_seconds")
+        self.prefill = metrics.histogram("slipway_generate_prefill_seconds")
+        self.decode = metrics.histogram("slipway_generate_decode_seconds")
+        self._metrics = metrics
+        self._cpu = metrics.counter("slipway_generate_cpu_seconds")
+        self._cpu_seen = 0.0
+        metrics.gauge("vllm:num_requests_running", model_name=model).set_function(lambda: engine.load().running)
+        metrics.gauge("vllm:num_requests_waiting", model_name=model).set_function(lambda: engine.load().waiting)
+        metrics.gauge("vllm:kv_cache_usage_perc", model_name=model).set_function(lambda: engine.load().kv_use)
+
+    def finished(self, reason: str) -> None:
+        """A request ended; the process's CPU time is brought up to date."""
+        self._metrics.counter("slipway_generate_finished", reason=reason).inc()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        now = usage.ru_utime + usage.ru_stime
+        self._cpu.inc(max(0.0, now - self._cpu_seen))
+        self._cpu_seen = now
+
+    def last(self, delta: Delta) -> None:
+        """The figures that come with a sequence's end."""
+        if delta.timing is not None:
+            self.queue.observe(delta.timing.queue_seconds)
+            self.prefill.observe(delta.timing.prefill_seconds)
+        if delta.counts is not None:
+            counts = delta.counts
+            self._count("slipway_generate_tokens", direction="prompt", by=counts.prompt)
+            self._count("slipway_generate_tokens", direction="completion", by=counts.completion)
+            self._count("slipway_prefix_cache_tokens", result="hit", by=counts.cached)
+            self._count("slipway_prefix_cache_tokens", result="miss", by=counts.prompt - counts.cached)
+            self._count("slipway_speculative_tokens", result="accepted", by=counts.accepted)
+            self._count("slipway_speculative_tokens", result="rejected", by=counts.drafted - counts.accepted)
+
+    def _count(self, name: str, *, by: int, **labels: str) -> None:
+        self._metrics.counter(name, **labels).inc(by)
+
+
+async def measured(engine: Engine, request: GenerateRequest, meter: Meter) -> AsyncGenerator[Delta]:
+    """`engine.generate(request)`, observed; its end is counted by reason, abandonment and errors too."""
+    arrived = time.monotonic()
+    first: float | None = None
+    previous = arrived
+    reason = "abandoned"
+    try:
+        async with aclosing(engine.generate(request)) as deltas:
+            async for delta in deltas:
+                now = time.monotonic()
+                if delta.tokens and first is None:
+                    first = previous = now
+                    meter.ttft.observe(now - arrived)
+                elif delta.tokens:
+                    meter.gap.observe((now - previous) / len(delta.tokens))
+                    previous = now
+                if delta.finish is not None:
+                    reason = delta.finish
+                    meter.last(delta)
+                yield delta
+    except errors.SlipwayError as error:
+        reason = error.error_code or error.type
+        raise
+    finally:
+        if first is not None:
+            meter.decode.observe(previous - first)
+        meter.finished(reason)

@@ -1,0 +1,1 @@
+"""HTTP: the OpenAI dialect in, the engine protocol out. No route knows a concrete engine."""

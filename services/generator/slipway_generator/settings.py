@@ -1,0 +1,41 @@
+"""What the generator can be told. It refuses to hold values that a model's manifest holds."""
+
+from typing import Literal
+
+from pydantic import Field
+from slipway_shared.settings import ServiceSettings, service_config
+
+EngineChoice = Literal["echo", "llamacpp", "onnx", "vllm"]
+
+
+class Settings(ServiceSettings):
+    """`SLIPWAY_GENERATOR_*`. None means: chosen for this machine or this model, and the reason logged."""
+
+    model_config = service_config("SLIPWAY_GENERATOR_")
+
+    port: int = Field(default=8102, ge=0, le=65535)
+    model: str = Field(default="echo", description="folder of a flavor (it holds manifest.json), or `echo`")
+    engine: EngineChoice | None = Field(default=None, description="overrides the engine that the manifest names")
+    served_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", description="a further name to answer to")
+    threads: int | None = Field(default=None, ge=1, le=256)
+    max_sequences: int = Field(default=8, ge=1, le=128, description="sequences in the batch at once")
+    max_waiting: int = Field(default=64, ge=0, le=100_000, description="requests that may wait for admission before new ones get 503")
+    context_tokens: int | None = Field(
+        default=None, ge=16, le=1 << 20, description="prompt and answer of one sequence; None: the manifest's"
+    )
+    kv_tokens: int | None = Field(
+        default=None, ge=16, le=1 << 24, description="cells of the KV cache; None: max_sequences x context_tokens"
+    )
+    batch_tokens: int = Field(default=512, ge=16, le=8192, description="rows of one decode call")
+    prefill_chunk: int = Field(default=128, ge=1, le=8192, description="prompt rows of one decode call while other sequences stream")
+    prefix_entries: int = Field(default=24, ge=0, le=120, description="finished sequences kept for their prefix; 0 turns the cache off")
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="for requests without one; None: 0 for readers, 0.7 for chat models"
+    )
+    max_tokens: int = Field(default=512, ge=1, le=1 << 17, description="for requests without a limit")
+    keepalive_seconds: float = Field(default=10.0, gt=0, le=300, description="a stream that is silent this long carries a comment")
+    request_seconds: float = Field(default=600.0, gt=0, le=86_400, description="deadline of a request that brings none")
+    speculate: bool = Field(default=True, description="draft by prompt lookup where it pays")
+    draft_tokens: int = Field(default=8, ge=1, le=16, description="longest draft")
+    echo_first_seconds: float = Field(default=0.0, ge=0, le=60, description="echo: wait before the first token")
+    echo_gap_seconds: float = Field(default=0.0, ge=0, le=60, description="echo: wait before each further token")

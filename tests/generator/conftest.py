@@ -1,0 +1,239 @@
+"""A tiny model of random weights, made once a run, and the generator as a real process on loopback."""
+
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import httpx
+import numpy as np
+import pytest
+from slipway_shared import manifest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+CONTEXT_TOKENS = 512
+MODELS = Path(__file__).parents[2] / "models"
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+HIDDEN, LAYERS, HEADS, KV_HEADS, FEED_FORWARD = 64, 2, 4, 2, 128
+
+
+def train_tokenizer() -> Tokenizer:
+    """A byte-level BPE over words that the tests use, with every byte in its alphabet."""
+    words = "the quick brown fox jumps over a lazy dog while slipway serves small language models on laptops über naïve café 123 4567"
+    rng = random.Random(7)
+    corpus = [" ".join(rng.choices(words.split(), k=12)) + "." for _ in range(400)]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=512, special_tokens=SPECIALS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return tokenizer
+
+
+def write_gguf(path: Path, tokenizer: Tokenizer) -> None:
+    """A Llama of random weights. Matrices are scaled so that the logits are peaked: greedy decoding then does not hang on rounding."""
+    rng = np.random.default_rng(11)
+    vocabulary = tokenizer.get_vocab_size()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(CONTEXT_TOKENS)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    writer.add_vocab_size(vocabulary)
+    _write_vocabulary(writer, tokenizer)
+    for name, shape in _shapes(vocabulary):
+        norm = name.endswith("norm.weight")
+        value = np.ones(shape, np.float32) if norm else (rng.standard_normal(shape) * (2.0 / np.sqrt(shape[-1]))).astype(np.float32)
+        writer.add_tensor(name, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _write_vocabulary(writer: Any, tokenizer: Tokenizer) -> None:
+    tokens = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
+    kinds = [gguf.TokenType.CONTROL if token in SPECIALS else gguf.TokenType.NORMAL for token in tokens]
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
+    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(TEMPLATE)
+
+
+def _shapes(vocabulary: int) -> list[tuple[str, tuple[int, ...]]]:
+    head = HIDDEN // HEADS
+    shapes: list[tuple[str, tuple[int, ...]]] = [
+        ("token_embd.weight", (vocabulary, HIDDEN)),
+        ("output_norm.weight", (HIDDEN,)),
+        ("output.weight", (vocabulary, HIDDEN)),
+    ]
+    for layer in range(LAYERS):
+        block = f"blk.{layer}."
+        shapes += [
+            (block + "attn_norm.weight", (HIDDEN,)),
+            (block + "attn_q.weight", (HIDDEN, HIDDEN)),
+            (block + "attn_k.weight", (KV_HEADS * head, HIDDEN)),
+            (block + "attn_v.weight", (KV_HEADS * head, HIDDEN)),
+            (block + "attn_output.weight", (HIDDEN, HIDDEN)),
+            (block + "ffn_norm.weight", (HIDDEN,)),
+            (block + "ffn_gate.weight", (FEED_FORWARD, HIDDEN)),
+            (block + "ffn_up.weight", (FEED_FORWARD, HIDDEN)),
+            (block + "ffn_down.weight", (HIDDEN, FEED_FORWARD)),
+        ]
+    return shapes
+
+
+def describe(folder: Path, files: list[str], **fields: Any) -> None:
+    """Write the manifest of a test model."""
+    written = manifest.Manifest(
+        model="tiny", flavor="f32", created=1, context_tokens=CONTEXT_TOKENS, eval={"made_up@test": 0.5},
+        files=tuple(manifest.describe_file(folder, name) for name in files), **fields,
+    )  # fmt: skip
+    manifest.write_manifest(folder, written)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Tokenizer:
+    return train_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokenizer) -> Path:
+    """The folder of a verified GGUF flavor."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_gguf(folder / "tiny.gguf", tiny_tokenizer)
+    describe(folder, ["tiny.gguf"], engine="llamacpp", entry="tiny.gguf")
+    return folder
+
+
+@dataclass(frozen=True)
+class Running:
+    """A generator process and where it listens."""
+
+    base: str
+    process: subprocess.Popen[str]
+    model: str
+    log: Path
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.base, timeout=30)
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's samples, whatever their labels."""
+        lines = httpx.get(f"{self.base}/metrics").text.splitlines()
+        samples = [line.split(" # ")[0] for line in lines if re.match(rf"{re.escape(name)}(\{{|\s)", line)]
+        assert samples, f"no sample of {name}"
+        return sum(float(sample.rsplit(" ", 1)[1]) for sample in samples)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(tmp: Path, model: str, name: str, **settings: Any) -> Running:
+    """Start the generator and wait until it is ready."""
+    port = free_port()
+    environment = {**os.environ, "SLIPWAY_GENERATOR_MODEL": model, "OMP_NUM_THREADS": "1"}
+    environment |= {f"SLIPWAY_GENERATOR_{key.upper()}": str(value) for key, value in settings.items()}
+    log = tmp / "generator.log"
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "slipway_generator", "--port", str(port)], stderr=sink, text=True, env=environment
+        )
+    running = Running(f"http://127.0.0.1:{port}", process, name, log)
+    for _ in range(600):
+        if process.poll() is not None:
+            raise AssertionError(f"the generator ended with {process.returncode}: {log.read_text()[-2000:]}")
+        try:
+            if httpx.get(f"{running.base}/readyz").status_code == 200:
+                return running
+        except httpx.ConnectError:
+            pass
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"not ready in 30 s: {log.read_text()[-2000:]}")
+
+
+def stop(running: Running) -> None:
+    running.process.terminate()
+    try:
+        running.process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
+        running.process.wait()
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def starts(tmp_path: Path) -> Iterator[Start]:
+    """Start generators that end with the test."""
+    all_running: list[Running] = []
+
+    def begin(model: str, name: str, **settings: Any) -> Running:
+        place = tmp_path / str(len(all_running))
+        place.mkdir()
+        all_running.append(start(place, model, name, **settings))
+        return all_running[-1]
+
+    yield begin
+    for running in all_running:
+        stop(running)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Running]:
+    """The tiny GGUF behind llama.cpp."""
+    pytest.importorskip("llama_cpp", reason="llama.cpp is not installed")
+    running = start(tmp_path_factory.mktemp("llamacpp"), str(tiny_model), "tiny:f32", temperature=0)
+    yield running
+    stop(running)
+
+
+@pytest.fixture(scope="session")
+def onnx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The embedded ONNX flavor behind onnxruntime-genai."""
+    pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
+    flavors = [(folder, manifest.read_manifest(folder)[0]) for folder in manifest.find_flavors(MODELS)]
+    chosen = [(folder, written) for folder, written in flavors if written.engine == "onnx"]
+    if not chosen:
+        pytest.skip("models/ holds no ONNX flavor")
+    running = start(tmp_path_factory.mktemp("onnx"), str(chosen[0][0]), chosen[0][1].id, temperature=0)
+    yield running
+    stop(running)
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The engine without weights."""
+    running = start(tmp_path_factory.mktemp("echo"), "echo", "echo")
+    yield running
+    stop(running)
