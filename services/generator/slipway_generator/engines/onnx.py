@@ -123,6 +123,7 @@ class OnnxEngine:
         assert delivery is not None
         while self._collect():
             self._seat()
+            delivery.flush()
             for place in self._places:
                 if place.sequence is not None:
                     self._turn(place, place.sequence)
