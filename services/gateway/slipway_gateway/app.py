@@ -5,15 +5,23 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from slipway_shared import service
 from slipway_shared.metrics import Metrics
 from starlette.middleware import Middleware
 
+from slipway_gateway.account import Accounts
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.door import Door
-from slipway_gateway.keys import BootstrapKeys
+from slipway_gateway.keys import KeyRing, KeyStore
+from slipway_gateway.keystores import FileKeys, RedisKeys
 from slipway_gateway.leaves import Leaves, Parts
+from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
+from slipway_gateway.routes.admin import admin_routes
 from slipway_gateway.routes.chat import chat_routes
 from slipway_gateway.routes.models import model_routes
 from slipway_gateway.routes.playground import playground_routes
@@ -31,6 +39,11 @@ class Wired:
     parts: Parts
     catalog: Catalog
     pipeline: Pipeline
+    redis: "Redis | None"
+    store: KeyStore | None
+    keys: KeyRing
+    limiter: Limiter
+    accounts: Accounts
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -38,15 +51,22 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app = service.build("gateway", settings, routers=[], lifespan=_lifespan, trusted=False)
     wired = app.state.wired = _wire(settings, app.state.metrics)
     for router in (
-        chat_routes(wired.pipeline, wired.catalog, keepalive_seconds=settings.keepalive_seconds),
+        chat_routes(wired.pipeline, wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds),
         model_routes(wired.catalog),
         retrieval_routes(wired.parts.retriever),
         playground_routes(),
+        admin_routes(wired.store, wired.keys),
     ):
         app.include_router(router)
-    bootstrap = settings.bootstrap_key.get_secret_value() if settings.bootstrap_key else None
     # Last in the list is innermost: the door stands inside the request frame, whose context it completes.
-    door = Middleware(Door, keys=BootstrapKeys(bootstrap), metrics=app.state.metrics, deadline_seconds=settings.deadline_seconds)
+    door = Middleware(
+        Door,
+        keys=wired.keys,
+        limiter=wired.limiter,
+        metrics=app.state.metrics,
+        deadline_seconds=settings.deadline_seconds,
+        admin_token=_told(settings.admin_token),
+    )
     app.user_middleware.append(door)
     describe(app)
     return app
@@ -65,8 +85,34 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
         reranker=part("reranker", settings.reranker_url),
         safety=part("safety filter", settings.safety_url),
     )
-    pipeline = Pipeline(parts, Leaves(parts, settings), settings, metrics)
-    return Wired(session, parts, Catalog(parts.generator, settings.catalog_seconds), pipeline)
+    redis = _redis(settings)
+    store = FileKeys(settings.keys_file) if settings.keys_file else RedisKeys(redis) if redis else None
+    limiter = Limiter(redis, metrics, local_share=settings.local_share, lease_seconds=settings.deadline_seconds)
+    return Wired(
+        session=session,
+        parts=parts,
+        catalog=Catalog(parts.generator, settings.catalog_seconds),
+        pipeline=Pipeline(parts, Leaves(parts, settings), settings, metrics),
+        redis=redis,
+        store=store,
+        keys=KeyRing(store, _told(settings.bootstrap_key), seconds=settings.key_cache_seconds),
+        limiter=limiter,
+        accounts=Accounts(limiter, settings.prices, metrics),
+    )
+
+
+def _redis(settings: GatewaySettings) -> "Redis | None":
+    if settings.redis_url is None:
+        return None
+    seconds = settings.redis_seconds
+    # No retries of the client's own: while Redis is away, the limiter goes on by itself.
+    return Redis.from_url(
+        settings.redis_url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0), max_connections=128
+    )
+
+
+def _told(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
 
 
 @contextlib.asynccontextmanager
@@ -79,3 +125,6 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.lifecycle.ready()
         yield
         await wired.catalog.aclose()
+        await wired.limiter.aclose()
+    if wired.redis is not None:
+        await wired.redis.aclose()

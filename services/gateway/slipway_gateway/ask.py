@@ -11,6 +11,7 @@ from slipway_shared.context import RequestContext
 from slipway_shared.dialect.chat import ChatRequest, Retrieval
 from slipway_shared.grounding import passages_message
 
+from slipway_gateway.account import Account
 from slipway_gateway.catalog import ModelCard
 from slipway_gateway.timing import Stages
 
@@ -24,6 +25,7 @@ class Ask:
     card: ModelCard
     context: RequestContext
     stages: Stages
+    account: Account
 
     @property
     def retrieval(self) -> Retrieval | None:

@@ -3,50 +3,99 @@
 Pure ASGI, inside the request frame: it turns a key into the tenant of the request's context and starts the deadline. It refuses to know routes.
 """
 
+import hmac
 from dataclasses import replace
 
 from slipway_shared import context, errors
 from slipway_shared.metrics import Metrics
-from slipway_shared.middleware import ASGIApp, Receive, Scope, Send, send_error
+from slipway_shared.middleware import ASGIApp, Message, Receive, Scope, Send, send_error
 
-from slipway_gateway.keys import KeyRing, bearer, digest
+from slipway_gateway.buckets import Use
+from slipway_gateway.keys import Key, KeyRing, bearer, digest
+from slipway_gateway.limiter import Limiter
 
 OPEN_ROUTES = frozenset({
     "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/", "/playground/app.js", "/playground/style.css", "/favicon.ico",
 })  # fmt: skip
 """Every path that answers without a key. docs/gateway.md prints this list and a test walks all routes against it."""
 
-_NO_KEY = errors.Unauthorized("No API key was given. Send it as `Authorization: Bearer KEY`.", code="missing_api_key")
-_BAD_KEY = errors.Unauthorized("The API key is not valid.")
+METERED_ROUTES = frozenset({"/v1/chat/completions"})
+"""Routes that reserve tokens together with their request. Everywhere else the door counts the request."""
+
+_ADMIN = "/admin"
 
 
 class Door:
-    """Lets a request in under its key's tenant, due in `deadline_seconds`."""
+    """Lets a request in under its key's tenant, due in `deadline_seconds`. `/admin` opens to the admin token alone, and is not there without one."""
 
-    def __init__(self, app: ASGIApp, *, keys: KeyRing, metrics: Metrics, deadline_seconds: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: KeyRing, limiter: Limiter, metrics: Metrics, deadline_seconds: float, admin_token: str | None
+    ) -> None:
         self._app = app
         self._keys = keys
+        self._limiter = limiter
         self._deadline_seconds = deadline_seconds
+        self._admin = digest(admin_token) if admin_token else None
         self._refused = metrics.counter("slipway_refused", reason="key")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_ROUTES:
+        path: str = scope.get("path", "")
+        if scope["type"] != "http" or path in OPEN_ROUTES:
             await self._app(scope, receive, send)
             return
         secret = bearer(_authorization(scope))
-        key = await self._keys.find(digest(secret)) if secret else None
-        if key is None:
-            self._refused.inc()
-            await send_error(send, _BAD_KEY if secret else _NO_KEY)
+        if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
+            await self._administer(secret, scope, receive, send)
+            return
+        try:
+            key = await self._keys.find(secret) if secret else None
+            if key is None:
+                raise _denied(secret)
+            key.check_route(path)
+            headers = await self._counted(key, path, scope)
+        except errors.SlipwayError as error:
+            if isinstance(error, (errors.Unauthorized, errors.Forbidden)):
+                self._refused.inc()
+            await send_error(send, error)
             return
         request: context.RequestContext = scope["state"]["context"]
         request = replace(request, tenant=key.tenant).with_deadline(self._deadline_seconds)
         scope["state"]["context"], scope["state"]["key"] = request, key
         token = context.current.set(request)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _with_headers(send, headers) if headers else send)
         finally:
             context.current.reset(token)
+
+    async def _administer(self, secret: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._admin is None:
+            await send_error(send, errors.NotFound("No such route.", code="unknown_route"))
+        elif secret is None or not hmac.compare_digest(digest(secret), self._admin):
+            self._refused.inc()
+            await send_error(send, _denied(secret))
+        else:
+            await self._app(scope, receive, send)
+
+    async def _counted(self, key: Key, path: str, scope: Scope) -> dict[str, str]:
+        if path in METERED_ROUTES:
+            return {}
+        grant = await self._limiter.reserve(key, scope["state"]["context"].span_id, Use())
+        return grant.headers
+
+
+def _denied(secret: str | None) -> errors.Unauthorized:
+    if secret is None:
+        return errors.Unauthorized("No API key was given. Send it as `Authorization: Bearer KEY`.", code="missing_api_key")
+    return errors.Unauthorized("The API key is not valid.")
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message.setdefault("headers", []).extend((name.encode(), value.encode()) for name, value in headers.items())
+        await send(message)
+
+    return sending
 
 
 def _authorization(scope: Scope) -> str:

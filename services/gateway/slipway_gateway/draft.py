@@ -5,8 +5,8 @@ annotation tells whether they stand on the passages. It refuses to know safety, 
 """
 
 from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
-import orjson
 from slipway_shared import errors
 
 from slipway_gateway.ask import Ask, generator_body
@@ -31,9 +31,11 @@ class Drafts:
 
     async def complete(self, ask: Ask, evidence: Evidence) -> bytes:
         """The generator's completion, nothing changed."""
+        generator = self._present()
+        ask.account.asked()
         while True:
             try:
-                return await self._present().post("/v1/chat/completions", self._body(ask, evidence), ask.context)
+                return await generator.post("/v1/chat/completions", self._body(ask, evidence), ask.context)
             except errors.ContextOverflow:
                 # Without passages the overflow is the caller's own.
                 if len(evidence.passages) < 2:
@@ -99,12 +101,14 @@ class Drafts:
 
     async def _frames(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
         generator = self._present()
+        ask.account.asked()
         while True:
             try:
                 async with generator.open(
                     "POST", "/v1/chat/completions", self._body(ask, evidence), ask.context, headers=_JSON
                 ) as response:
                     async for frame in relay(generator, response):
+                        self._note(ask, frame)
                         yield frame
                 return
             except errors.ContextOverflow:
@@ -112,6 +116,14 @@ class Drafts:
                 if len(evidence.passages) < 2:
                     raise
                 evidence = evidence.first(len(evidence.passages) // 2)
+
+    @staticmethod
+    def _note(ask: Ask, frame: Frame) -> None:
+        usage = frame.usage
+        if usage is not None:
+            ask.account.exact(usage)
+        elif not frame.done:
+            ask.account.frame()
 
     def _said(self, ask: Ask, outcome: Outcome) -> list[Frame]:
         self._count(outcome)
@@ -126,9 +138,8 @@ class Drafts:
         return self._generator
 
 
-def finish(ask: Ask, evidence: Evidence, raw: bytes, count: Count) -> dict[str, object]:
-    """The generator's completion `raw` with every choice judged and annotated; usage stays the generator's."""
-    document = orjson.loads(raw)
+def finish(ask: Ask, evidence: Evidence, document: dict[str, Any], count: Count) -> dict[str, Any]:
+    """The generator's completion with every choice judged and annotated; usage stays the generator's."""
     for choice in document["choices"]:
         message = choice["message"]
         text = message.get("content") or ""

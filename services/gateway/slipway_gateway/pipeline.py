@@ -51,10 +51,12 @@ class Pipeline:
         except AWAY as error:
             return await self._said(ask, self._instead(ask, evidence, error))
         ask.stages.mark("ttft")
+        document = orjson.loads(raw)
+        ask.account.exact(document.get("usage") or {})
         if not evidence.wanted and not self._safety.present:
             self._count(Outcome("answer", None))
             return raw
-        return orjson.dumps(await self._guarded(ask, finish(ask, evidence, raw, self._count)))
+        return orjson.dumps(await self._guarded(ask, finish(ask, evidence, document, self._count)))
 
     async def stream(self, ask: Ask) -> AsyncGenerator[bytes]:
         """The answer as SSE frames; raises before the first one when there will be none."""

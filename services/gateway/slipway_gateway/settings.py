@@ -1,8 +1,12 @@
 """What the gateway can be told: addresses of the parts, keys, time bounds, thresholds. It holds no value that another module could read by itself."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 from slipway_shared.settings import ServiceSettings, service_config
+
+from slipway_gateway.account import Price
 
 _INTERNAL = "http://127.0.0.1:8090"
 
@@ -22,6 +26,16 @@ class GatewaySettings(ServiceSettings):
 
     bootstrap_key: SecretStr | None = Field(default=None, description="a key of tenant `local`; the command line makes one")
     admin_token: SecretStr | None = Field(default=None, description="opens /admin; without it those routes answer 404")
+
+    keys_file: Path | None = Field(default=None, description="keys are kept in this file instead of in Redis")
+    key_cache_seconds: float = Field(
+        default=2.0, ge=0, le=300, description="how long a key that was looked up is believed; a change is seen after it"
+    )
+    redis_seconds: float = Field(default=0.05, gt=0, le=10, description="how long one call to Redis may take")
+    local_share: float = Field(default=0.1, gt=0, le=1, description="part of each limit that this process may give out while Redis is away")
+    prices: dict[str, Price] = Field(
+        default_factory=dict, description='per model, US dollars for a million tokens: {"m": {"input": 1, "output": 2}}'
+    )
 
     deadline_seconds: float = Field(default=120.0, gt=0, le=3600, description="a request's time from the door to its last byte")
     connect_seconds: float = Field(default=1.0, gt=0, le=60)

@@ -22,13 +22,22 @@ class Gone(Exception):
 class EventStream(Response):
     """Sends `frames` as they come. Until the first one, an error becomes a plain HTTP error; after it, an error event and the end, without `[DONE]`.
 
-    `headers` is asked when the head goes out. A caller that hangs up cancels `frames`, at once, whatever they wait for.
+    `headers` is asked when the head goes out; `ended` is called once at the end, whatever it was, also when nothing was ever asked of `frames`.
+    A caller that hangs up cancels `frames`, at once, whatever they wait for.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes], *, headers: Callable[[], Mapping[str, str]], keepalive_seconds: float) -> None:
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes],
+        *,
+        headers: Callable[[], Mapping[str, str]],
+        keepalive_seconds: float,
+        ended: Callable[[], None],
+    ) -> None:
         super().__init__()
+        self._ended = ended
         self._frames = frames
         self._late_headers = headers
         self._keepalive_seconds = keepalive_seconds
@@ -46,6 +55,7 @@ class EventStream(Response):
             gone.cancel()
             await asyncio.gather(pump, gone, return_exceptions=True)
             await self._frames.aclose()
+            self._ended()
 
     async def _pump(self, send: Send) -> None:
         try:

@@ -1,0 +1,141 @@
+"""The arithmetic of limits in this process: what limits.lua does in Redis, for an installation without it and for the time that it is away.
+
+It knows buckets and a clock. It refuses to know keys and HTTP.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from slipway_gateway.keys import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose use is counted, and what it may be."""
+
+    name: str
+    limits: Limits
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Requests and tokens a minute, streams, micro-dollars a month; 0 means without limit."""
+        it = self.limits
+        return it.requests_per_minute or 0, it.tokens_per_minute or 0, it.concurrent_streams or 0, round((it.budget_usd or 0) * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What one request takes: reserved by an estimate, settled by what it was."""
+
+    requests: int = 1
+    tokens: int = 0
+    micros: int = 0
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`scope` and `dimension` name what refused. `left` holds (requests, tokens) per scope."""
+
+    admitted: bool
+    left: tuple[tuple[int, int], ...]
+    scope: int = 0
+    dimension: str = ""
+    wait_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _State:
+    requests: float
+    tokens: float
+    at: float
+    month: str
+    spent: int = 0
+    streams: dict[str, float] = field(default_factory=dict)
+
+
+class LocalBuckets:
+    """Buckets in memory; `share` is the part of each limit that this process may give out by itself."""
+
+    def __init__(self, *, share: float = 1.0, clock: Callable[[], float] = time.time) -> None:
+        self._share = share
+        self._clock = clock
+        self._states: dict[str, _State] = {}
+
+    def reserve(self, scopes: Sequence[Scope], request: str, use: Use, lease_seconds: float) -> Decision:
+        """Takes `use` from every scope, or from none."""
+        now = self._clock()
+        states = [self._state(scope, now) for scope in scopes]
+        refusals = [
+            (wait, index, dimension)
+            for index, (scope, state) in enumerate(zip(scopes, states, strict=True))
+            for dimension, wait in self._refusals(scope, state, use, now)
+        ]
+        if refusals:
+            wait, index, dimension = max(refusals)
+            return Decision(False, self._left(states), index, dimension, wait)
+        for state in states:
+            state.requests -= use.requests
+            state.tokens -= use.tokens
+            state.spent += use.micros
+            if use.stream:
+                state.streams[request] = now + lease_seconds
+        return Decision(True, self._left(states))
+
+    def settle(self, scopes: Sequence[Scope], request: str, back: Use) -> Decision:
+        """Gives back (or takes in addition, below zero) what the estimate missed, and ends the stream."""
+        now = self._clock()
+        states = [self._state(scope, now) for scope in scopes]
+        for scope, state in zip(scopes, states, strict=True):
+            state.tokens = min(self._shared(scope)[1], state.tokens + back.tokens)
+            state.spent = max(0, state.spent - back.micros)
+            state.streams.pop(request, None)
+        return Decision(True, self._left(states))
+
+    def _refusals(self, scope: Scope, state: _State, use: Use, now: float) -> list[tuple[str, float]]:
+        rpm, tpm, streams, budget = self._shared(scope)
+        out: list[tuple[str, float]] = []
+        if rpm and state.requests < use.requests:
+            out.append(("requests", (use.requests - state.requests) * 60 / rpm))
+        needed = min(use.tokens, tpm)
+        if tpm and state.tokens < needed:
+            out.append(("tokens", (needed - state.tokens) * 60 / tpm))
+        if streams and use.stream:
+            for request in [request for request, due in state.streams.items() if due <= now]:
+                del state.streams[request]
+            if len(state.streams) >= streams:
+                out.append(("streams", 1.0))
+        if budget and state.spent + use.micros > budget:
+            out.append(("budget", 3600.0))
+        return out
+
+    def _state(self, scope: Scope, now: float) -> _State:
+        rpm, tpm, _, _ = self._shared(scope)
+        month = month_of(now)
+        state = self._states.get(scope.name)
+        if state is None:
+            if len(self._states) > 100_000:
+                self._states.clear()
+            state = self._states[scope.name] = _State(rpm, tpm, now, month)
+        passed = max(0.0, now - state.at)
+        state.requests = min(rpm, state.requests + passed * rpm / 60)
+        state.tokens = min(tpm, state.tokens + passed * tpm / 60)
+        state.at = now
+        if state.month != month:
+            state.month, state.spent = month, 0
+        return state
+
+    def _shared(self, scope: Scope) -> tuple[int, int, int, int]:
+        rpm, tpm, streams, budget = (math.ceil(number * self._share) for number in scope.numbers)
+        return rpm, tpm, streams, budget
+
+    @staticmethod
+    def _left(states: Sequence[_State]) -> tuple[tuple[int, int], ...]:
+        return tuple((math.floor(state.requests), math.floor(state.tokens)) for state in states)
+
+
+def month_of(now: float) -> str:
+    """The calendar month (UTC) that a budget counts for, as `2026-11`."""
+    return time.strftime("%Y-%m", time.gmtime(now))

@@ -1,0 +1,178 @@
+"""Reserve before a request, settle after it: by one script call in Redis, or from local buckets while Redis is away.
+
+It knows scopes and headers. It refuses to know how tokens are estimated, and never fails a request because the store failed.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+from slipway_shared import errors
+from slipway_shared.metrics import Metrics
+
+from slipway_gateway.breaker import Breaker
+from slipway_gateway.buckets import Decision, LocalBuckets, Scope, Use, month_of
+from slipway_gateway.keys import Key
+
+_SAID = {
+    "requests": "Too many requests a minute",
+    "tokens": "Too many tokens a minute",
+    "streams": "Too many streams at once",
+    "budget": "The month's budget is used up",
+}
+
+
+class LimitReached(errors.RateLimited):
+    """429, with what is left in `x-ratelimit-*`."""
+
+    limits: dict[str, str]
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), **self.limits}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What was reserved for one request, to be settled once. `headers` tell the caller what is left."""
+
+    request: str
+    scopes: tuple[Scope, ...]
+    use: Use
+    headers: dict[str, str]
+
+
+class Limiter:
+    """Counts use per key and per tenant. `local` is used where there is no Redis, `spare` (with a share of each limit) while Redis is away."""
+
+    def __init__(self, redis: "Redis | None", metrics: Metrics, *, local_share: float, lease_seconds: float) -> None:
+        self._redis = redis
+        self._local = LocalBuckets()
+        self._spare = LocalBuckets(share=local_share)
+        self._lease_seconds = lease_seconds
+        self._breaker = Breaker("limiter's store", failures=1, open_seconds=1.0)
+        self._script = (files("slipway_gateway") / "limits.lua").read_text()
+        self._sha = ""
+        self._without_store = metrics.counter("slipway_limiter_local")
+        self._refused = metrics.counter("slipway_refused", reason="limit")
+        self._behind: set[asyncio.Task[Decision]] = set()
+
+    async def reserve(self, key: Key, request: str, use: Use) -> Grant:
+        """Takes `use` from the key's and its tenant's buckets; raises LimitReached. A key without limits costs nothing."""
+        scopes = scopes_of(key)
+        if not scopes:
+            return Grant(request, (), use, {})
+        return Grant(request, scopes, use, await self._take(scopes, request, use))
+
+    async def extend(self, grant: Grant, more: Use) -> Grant:
+        """The same grant with `more` tokens; raises LimitReached."""
+        if not grant.scopes:
+            return grant
+        headers = await self._take(grant.scopes, grant.request, more)
+        use = replace(grant.use, tokens=grant.use.tokens + more.tokens, micros=grant.use.micros + more.micros)
+        return Grant(grant.request, grant.scopes, use, headers)
+
+    async def _take(self, scopes: tuple[Scope, ...], request: str, use: Use) -> dict[str, str]:
+        decision = await self._decide("reserve", scopes, request, use)
+        headers = _headers(scopes, decision)
+        if decision.admitted:
+            return headers
+        self._refused.inc()
+        reached = LimitReached(
+            f"{_SAID[decision.dimension]}; try again later.", code=f"{decision.dimension}_limit", retry_after_seconds=decision.wait_seconds
+        )
+        reached.limits = headers
+        raise reached
+
+    async def settle(self, grant: Grant, *, tokens: int, micros: int) -> dict[str, str]:
+        """Corrects the reservation to what was used; the headers that are true now."""
+        if not grant.scopes:
+            return {}
+        back = Use(0, grant.use.tokens - tokens, grant.use.micros - micros, grant.use.stream)
+        return _headers(grant.scopes, await self._decide("settle", grant.scopes, grant.request, back))
+
+    def settle_behind(self, grant: Grant, *, tokens: int, micros: int) -> None:
+        """`settle` without waiting, for a request whose caller is gone or whose task is being cancelled."""
+        if grant.scopes:
+            back = Use(0, grant.use.tokens - tokens, grant.use.micros - micros, grant.use.stream)
+            self._later(self._decide("settle", grant.scopes, grant.request, back))
+
+    async def aclose(self) -> None:
+        """Waits for what is settled behind."""
+        await asyncio.gather(*self._behind, return_exceptions=True)
+
+    def _later(self, work: Coroutine[Any, Any, Decision]) -> None:
+        task = asyncio.create_task(work)
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+    async def _decide(self, verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
+        if self._redis is None:
+            return self._by(self._local, verb, scopes, request, use)
+        try:
+            given = self._breaker.enter()
+        except errors.UpstreamFailed:
+            self._without_store.inc()
+            return self._by(self._spare, verb, scopes, request, use)
+        failed: bool | None = None
+        try:
+            decision = await self._call(self._redis, verb, scopes, request, use)
+            failed = False
+            return decision
+        except (RedisError, OSError, TimeoutError, ValueError):
+            failed = True
+            self._without_store.inc()
+            return self._by(self._spare, verb, scopes, request, use)
+        finally:
+            self._breaker.leave(given, failed=failed)
+
+    def _by(self, buckets: LocalBuckets, verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
+        if verb == "reserve":
+            return buckets.reserve(scopes, request, use, self._lease_seconds)
+        return buckets.settle(scopes, request, use)
+
+    async def _call(self, redis: "Redis", verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
+        names = [f"slipway:use:{scope.name}" for scope in scopes]
+        given = [
+            verb,
+            request,
+            use.requests,
+            use.tokens,
+            use.micros,
+            int(use.stream),
+            int(self._lease_seconds * 1000),
+            month_of(time.time()),
+        ]
+        numbers = [number for scope in scopes for number in scope.numbers]
+        if not self._sha:
+            self._sha = await redis.script_load(self._script)
+        try:
+            raw: Any = await redis.evalsha(self._sha, len(names), *names, *given, *numbers)  # type: ignore[misc]
+        except NoScriptError:  # the store was restarted or flushed
+            raw = await redis.eval(self._script, len(names), *names, *given, *numbers)  # type: ignore[misc]
+        left = [int(number) for number in raw[4:]]
+        pairs = tuple(zip(left[::2], left[1::2], strict=True))
+        return Decision(bool(raw[0]), pairs, int(raw[1]) - 1, raw[2].decode(), int(raw[3]) / 1000)
+
+
+def scopes_of(key: Key) -> tuple[Scope, ...]:
+    """What is counted for `key`: its own limits, and those that all keys of its tenant share."""
+    both = (Scope(f"key:{key.id}", key.limits), Scope(f"tenant:{key.tenant}", key.tenant_limits))
+    return tuple(scope for scope in both if scope.limits.any)
+
+
+def _headers(scopes: tuple[Scope, ...], decision: Decision) -> dict[str, str]:
+    """OpenAI's headers, for the scope with the least left of each kind."""
+    out: dict[str, str] = {}
+    for at, kind in enumerate(("requests", "tokens")):
+        known = [(max(0, left[at]), scope.numbers[at]) for scope, left in zip(scopes, decision.left, strict=True) if scope.numbers[at]]
+        if known:
+            left, limit = min(known)
+            out[f"x-ratelimit-limit-{kind}"] = str(limit)
+            out[f"x-ratelimit-remaining-{kind}"] = str(left)
+            out[f"x-ratelimit-reset-{kind}"] = f"{(limit - left) * 60 / limit:.1f}s"
+    return out
