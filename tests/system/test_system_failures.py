@@ -16,7 +16,7 @@ def test_without_the_generator_answers_are_quotes_from_the_documents(platform: A
     with platform.without("generator"):
         message = platform.ask()
     assert kinds(message) == {"fallback", "file_citation"}
-    assert "8080" in message["content"]
+    assert "SLIPWAY_PORT" in message["content"]
 
 
 def test_without_the_retriever_an_answer_says_that_it_stands_on_nothing(platform: Any) -> None:

@@ -52,9 +52,8 @@ def show_sources(answer: Answer, console: Console) -> None:
             shown.add(number)
             quote = " ".join(str(note.get("quote", "")).split())
             short = quote if len(quote) <= _LONGEST_QUOTE else quote[: _LONGEST_QUOTE - 1] + "…"
-            console.print(
-                f"  [cyan]\\[{number}][/] [bold]{escape(str(note.get('filename', '')))}[/] [dim]{escape(short)}[/]", highlight=False
-            )
+            name = escape(str(note.get("filename", "")))
+            console.print(f"  [cyan]\\[{number}][/] [bold]{name}[/] [dim]{escape(short)}[/]", highlight=False, soft_wrap=True)
         elif mark := _MARKS.get(str(note.get("type"))):
             console.print(f"  [yellow]({mark})[/]", highlight=False)
 

@@ -34,7 +34,7 @@ def down() -> None:
     with _explained():
         with console.status("stopping: running answers may finish"):
             stopped = launch.stop(places.home())
-        console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+        console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.", soft_wrap=True)
 
 
 @app.command("status")

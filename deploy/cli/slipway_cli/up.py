@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from slipway_cli import answers, api, ingest, launch, models, places, secret, state
 
-QUESTION = "Which port does the edge listen on?"
+QUESTION = "Which variable moves the port of the edge?"
 
 
 def run(console: Console, timeout: float, *, quick: bool) -> None:
