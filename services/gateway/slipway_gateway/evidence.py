@@ -15,11 +15,13 @@ Annotation = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Passages best first. `score` in [0, 1]: how likely they hold an answer. `missing` names why there are none although they were wanted."""
+    """Passages best first. `score` in [0, 1]: how likely they hold an answer; `strong`: so likely that
+    a small reader which finds none is not believed. `missing` names why there are no passages although they were wanted."""
 
     wanted: bool = False
     passages: tuple[Passage, ...] = ()
     score: float = 0.0
+    strong: bool = False
     missing: str | None = None
 
     @property

@@ -45,6 +45,8 @@ def judge(ask: Ask, evidence: Evidence, text: str) -> Outcome:
         return Outcome("answer", None)
     if is_abstention(text):
         said = abstain("model_abstained", evidence)
+        if ask.card.kind == "reader" and evidence.strong:
+            return instead(ask, evidence, "model_abstained") or said
         return said if ask.card.kind == "reader" else replace(said, text=None)
     if evidence.missing:
         return Outcome("ungrounded", None, ({"type": "ungrounded", "reason": evidence.missing},))

@@ -12,10 +12,13 @@ It refuses to know HTTP, engines, and how a frame looks.
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from slipway_shared import errors
+from slipway_shared.contracts import Passage
+from slipway_shared.dialect.chat import Retrieval
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.ask import Ask
@@ -87,7 +90,18 @@ class Pipeline:
             await asyncio.gather(search, return_exceptions=True)
         if passages is None:
             return ask, Evidence(wanted=True, missing="retriever_down")
-        return ask, await self._sources.rank(ask, asked, await self._safety.clean(ask, passages))
+        evidence = await self._evidence(ask, asked, passages)
+        return ask, replace(evidence, strong=evidence.score >= self._settings.strong_evidence)
+
+    async def _evidence(self, ask: Ask, asked: Retrieval, passages: list[Passage]) -> Evidence:
+        """The best passages, free of instructions. Only those that would reach the prompt are looked at; what is dropped makes room for the next best."""
+        while True:
+            evidence = await self._sources.rank(ask, asked, passages)
+            clean = {passage.id for passage in await self._safety.clean(ask, list(evidence.passages))}
+            dropped = {passage.id for passage in evidence.passages} - clean
+            if not dropped:
+                return evidence
+            passages = [passage for passage in passages if passage.id not in dropped]
 
     async def _shown(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
         if reason := evidence.thin(self._least(ask)):

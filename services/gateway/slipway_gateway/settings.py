@@ -51,6 +51,9 @@ class GatewaySettings(ServiceSettings):
     breaker_seconds: float = Field(default=5.0, gt=0, le=600, description="that while; then one request probes")
 
     min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")
+    strong_evidence: float = Field(
+        default=0.75, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
+    )
     candidates: int = Field(default=20, ge=1, le=100, description="passages fetched for the reranker to choose from")
     reader_tokens: int = Field(default=96, ge=1, le=4096, description="a reader's answer is held until checked, so it is bounded by this")
     safety_fail_open: bool = Field(default=False, description="serve unchecked when the safety filter is away, instead of refusing")
