@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ import gguf
 import httpx
 import numpy as np
 import pytest
+import structlog
+from slipway_generator.engines.choice import open_model
+from slipway_generator.model import identify
+from slipway_generator.opened import Opened
+from slipway_generator.settings import Settings
 from slipway_shared import manifest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -213,7 +219,7 @@ def starts(tmp_path: Path) -> Iterator[Start]:
 def tiny(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Running]:
     """The tiny GGUF behind llama.cpp."""
     pytest.importorskip("llama_cpp", reason="llama.cpp is not installed")
-    running = start(tmp_path_factory.mktemp("llamacpp"), str(tiny_model), "tiny:f32", temperature=0)
+    running = start(tmp_path_factory.mktemp("llamacpp"), str(tiny_model), "tiny:f32", temperature=0, kv_type="f32")
     yield running
     stop(running)
 
@@ -229,6 +235,26 @@ def onnx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = start(tmp_path_factory.mktemp("onnx"), str(chosen[0][0]), chosen[0][1].id, temperature=0)
     yield running
     stop(running)
+
+
+Opening = Callable[..., AbstractAsyncContextManager[Opened]]
+
+
+@pytest.fixture
+def opening(tiny_model: Path) -> Opening:
+    """The tiny GGUF's engine in this process. Its KV cache is f32, so that rounding does not flip a random model's near ties."""
+    pytest.importorskip("llama_cpp", reason="llama.cpp is not installed")
+
+    @asynccontextmanager
+    async def opened(**settings: Any) -> AsyncGenerator[Opened]:
+        chosen = Settings(model=str(tiny_model), kv_type="f32", threads=1, **settings)
+        one = await open_model(identify(chosen), chosen, structlog.get_logger())
+        try:
+            yield one
+        finally:
+            await one.engine.aclose()
+
+    return opened
 
 
 @pytest.fixture(scope="session")

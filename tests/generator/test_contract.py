@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
@@ -302,7 +301,7 @@ def test_metrics_count_what_was_done(generator: Any) -> None:
 
 
 def test_the_official_client_reads_our_streams(generator: Any) -> None:
-    client = openai.OpenAI(base_url=f"{generator.base}/v1", api_key="unused", http_client=httpx.Client())
+    client = openai.OpenAI(base_url=f"{generator.base}/v1", api_key="unused")
     with client.chat.completions.create(
         model=generator.model, messages=[{"role": "user", "content": LONG}], temperature=0, max_tokens=24, stream=True
     ) as stream:

@@ -26,6 +26,7 @@ class Settings(ServiceSettings):
     kv_tokens: int | None = Field(
         default=None, ge=16, le=1 << 24, description="cells of the KV cache; None: max_sequences x context_tokens"
     )
+    kv_type: Literal["f16", "f32", "q8_0"] = Field(default="f16", description="llama.cpp: number format of the KV cache")
     batch_tokens: int = Field(default=512, ge=16, le=8192, description="rows of one decode call")
     prefill_chunk: int = Field(default=128, ge=1, le=8192, description="prompt rows of one decode call while other sequences stream")
     prefix_entries: int = Field(default=24, ge=0, le=120, description="finished sequences kept for their prefix; 0 turns the cache off")

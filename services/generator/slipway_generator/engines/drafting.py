@@ -30,7 +30,11 @@ class PromptLookup:
             return NO_TOKENS
         self._learn(tokens)
         at = self._follows.get(tuple(tokens[-GRAM:].tolist()))
-        return NO_TOKENS if at is None else tokens[at : at + min(room, self._length)].copy()
+        if at is None:
+            return NO_TOKENS
+        # Where the copy runs into the end of the text, it goes on with itself: text that repeats with a short period.
+        period = len(tokens) - at
+        return tokens[at + np.arange(min(room, self._length)) % period]
 
     def _learn(self, tokens: NDArray[np.int32]) -> None:
         """Note what followed each run of GRAM tokens; the latest wins. Done only when a draft is wanted, so that it costs nothing while drafting is off."""

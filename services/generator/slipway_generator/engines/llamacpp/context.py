@@ -31,13 +31,17 @@ class DecodeFailed(Exception):
 class Context:
     """`slots` sequences over `cells` KV cells; up to `rows` rows a decode call, with logits for any of them."""
 
-    def __init__(self, weights: Weights, *, cells: int, rows: int, slots: int, threads: int) -> None:
+    def __init__(self, weights: Weights, *, cells: int, rows: int, slots: int, threads: int, kv_type: str = "f16") -> None:
         api = weights.api
         parameters = api.llama_context_default_params()
         parameters.n_ctx = cells
         parameters.n_batch = parameters.n_ubatch = rows
         parameters.n_seq_max = slots
         parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.type_k = parameters.type_v = getattr(api, f"GGML_TYPE_{kv_type.upper()}")
+        if kv_type == "f32":
+            # Who asks for f32 asks for exactness, and the flash kernels round to f16 on the way.
+            parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.kv_unified = True
         parameters.no_perf = True
         self._api = api
@@ -59,7 +63,7 @@ class Context:
         self.outputs = 0
 
     def _native_batch(self) -> ctypes.Structure:
-        api, batch = self._api, self._api.llama_batch()
+        batch = self._api.llama_batch()
         int32 = ctypes.POINTER(ctypes.c_int32)
         batch.token = self._tokens.ctypes.data_as(int32)
         batch.embd = None
@@ -67,7 +71,6 @@ class Context:
         batch.n_seq_id = self._ones.ctypes.data_as(int32)
         batch.seq_id = self._slot_pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
         batch.logits = self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
-        del api
         return batch
 
     def begin(self) -> None:

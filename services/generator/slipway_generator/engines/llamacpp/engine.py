@@ -36,7 +36,9 @@ class LlamaCppEngine:
         settings = self._settings
         slots = settings.max_sequences + settings.prefix_entries
         rows = max(settings.batch_tokens, 2 * settings.max_sequences + settings.draft_tokens)
-        self._context = await asyncio.to_thread(Context, self._weights, cells=self._cells, rows=rows, slots=slots, threads=self._threads)
+        self._context = await asyncio.to_thread(
+            Context, self._weights, cells=self._cells, rows=rows, slots=slots, threads=self._threads, kv_type=settings.kv_type
+        )
         memory = KvMemory(self._context, slots=slots, prefix_entries=settings.prefix_entries)
         limits = Limits(settings.max_sequences, settings.max_waiting, rows, settings.prefill_chunk)
         self._delivery = Delivery()

@@ -4,6 +4,7 @@ It knows what the wheel was built with (slipway-build.json beside the libraries)
 """
 
 import ctypes
+import functools
 import importlib
 import importlib.util
 import json
@@ -27,7 +28,6 @@ class Library:
     complaints: list[str]
     repack: bool
     build: str
-    _callback: Any  # held here because C holds it too
 
 
 def load_library(waiting_policy: dict[str, str]) -> Library:
@@ -44,12 +44,8 @@ def load_library(waiting_policy: dict[str, str]) -> Library:
         api = importlib.import_module("llama_cpp.llama_cpp")
     except (ImportError, OSError, RuntimeError) as error:
         raise StartRefused(f"llama.cpp's library does not load on this machine ({machine.describe()}): {error}.") from error
-    complaints: list[str] = []
-    callback = _quiet(api, complaints)
-    api.llama_backend_init()
-    return Library(
-        api, complaints, may_repack(note, flags), "built by slipway for this processor" if note else "not built by slipway", callback
-    )
+    complaints, _ = _listen(api)
+    return Library(api, complaints, may_repack(note, flags), "built by slipway for this processor" if note else "not built by slipway")
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
@@ -81,8 +77,10 @@ def may_repack(note: dict[str, Any] | None, flags: frozenset[str] | None) -> boo
     return flags is None or "amx_tile" not in flags
 
 
-def _quiet(api: Any, complaints: list[str]) -> Any:
-    """Keep the library's error lines for our own messages instead of letting it write to stderr."""
+@functools.cache
+def _listen(api: Any) -> tuple[list[str], Any]:
+    """Start the library, keeping its error lines for our own messages instead of letting it write to stderr. Once a process: C holds the callback for good."""
+    complaints: list[str] = []
 
     @api.llama_log_callback
     def note(level: int, text: bytes | None, _data: ctypes.c_void_p) -> None:
@@ -91,4 +89,5 @@ def _quiet(api: Any, complaints: list[str]) -> Any:
             del complaints[:-8]
 
     api.llama_log_set(note, ctypes.c_void_p(0))
-    return note
+    api.llama_backend_init()
+    return complaints, note
