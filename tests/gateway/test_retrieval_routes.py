@@ -58,13 +58,6 @@ async def test_ids_that_are_no_ids_are_refused(platform: Any, path: str) -> None
     assert platform.retriever.headers == []
 
 
-async def test_embeddings_are_validated_and_relayed(platform: Any) -> None:
-    async with platform.client.post("/v1/embeddings", json={"model": "minilm", "input": "x"}, headers=platform.auth) as response:
-        assert (await response.json())["path"] == "/v1/embeddings"
-    async with platform.client.post("/v1/embeddings", json={"model": "minilm", "input": []}, headers=platform.auth) as response:
-        assert response.status == 400
-
-
 async def test_a_retriever_that_is_away_or_absent_is_told_apart_from_a_bad_request(start: Any, platform: Any) -> None:
     platform.retriever.down = True
     async with platform.client.get("/v1/files", headers=platform.auth) as response:

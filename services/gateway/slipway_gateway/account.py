@@ -3,6 +3,7 @@
 It knows tokens and prices. It refuses to know the model's tokenizer: the exact count comes from the generator, and only until then an estimate is used.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,13 +29,33 @@ class Price(BaseModel):
     output: float = Field(ge=0, le=1e6)
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request may take, in tokens, before anybody counted them."""
+
+    prompt: int
+    answer: int = 0
+    stream: bool = False
+
+
+def tokens_of(chars: int) -> int:
+    """About how many tokens `chars` characters are."""
+    return chars // CHARS_PER_TOKEN + 1
+
+
+def estimate_chat(asked: ChatRequest) -> Estimate:
+    """The estimate for a conversation."""
+    answer = (asked.token_limit or ASSUMED_ANSWER_TOKENS) * asked.n
+    return Estimate(tokens_of(sum(len(message.text) for message in asked.messages)), answer, asked.stream)
+
+
 class Account:
     """Filled while the answer passes by, and settled once, whatever happened."""
 
-    def __init__(self, model: str, prompt_chars: int) -> None:
+    def __init__(self, model: str, prompt_tokens: int) -> None:
         self.model = model
         self.grant: Grant | None = None
-        self._prompt = prompt_chars // CHARS_PER_TOKEN + 1
+        self._prompt = prompt_tokens
         self._frames = 0
         self.granted_answer = 0
         self._usage: dict[str, Any] | None = None
@@ -73,15 +94,12 @@ class Accounts:
         self._prices = prices
         self._metrics = metrics
 
-    async def open(self, key: Key, request_id: str, asked: ChatRequest, *, known: bool = True) -> Account:
-        """Reserves an estimate for `asked`; raises LimitReached. `known`: whether the model is on the list, and may name a metric."""
-        chars = sum(len(message.text) for message in asked.messages)
-        account = Account(asked.model if known else "unknown", chars)
-        answer = (asked.token_limit or ASSUMED_ANSWER_TOKENS) * asked.n
-        prompt = chars // CHARS_PER_TOKEN + 1
-        use = Use(1, prompt + answer, self._micros(asked.model, prompt, answer), asked.stream)
-        account.grant = await self._limiter.reserve(key, request_id, use)
-        account.granted_answer = answer
+    async def open(self, key: Key, request_id: str, model: str, estimate: Estimate) -> Account:
+        """Reserves `estimate`; raises LimitReached."""
+        account = Account(model, estimate.prompt)
+        cost = self._micros(model, estimate.prompt, estimate.answer)
+        account.grant = await self._limiter.reserve(key, request_id, Use(1, estimate.prompt + estimate.answer, cost, estimate.stream))
+        account.granted_answer = estimate.answer
         return account
 
     async def extend(self, account: Account) -> None:

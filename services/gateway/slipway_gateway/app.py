@@ -23,9 +23,12 @@ from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
 from slipway_gateway.routes.admin import admin_routes
 from slipway_gateway.routes.chat import chat_routes
+from slipway_gateway.routes.completions import completion_routes
 from slipway_gateway.routes.models import model_routes
+from slipway_gateway.routes.parts import part_routes
 from slipway_gateway.routes.playground import playground_routes
 from slipway_gateway.routes.retrieval import retrieval_routes
+from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.surface import describe
 from slipway_gateway.upstream import Bounds, Session, Upstream
@@ -38,6 +41,7 @@ class Wired:
     session: Session
     parts: Parts
     catalog: Catalog
+    safety: Safety
     pipeline: Pipeline
     redis: "Redis | None"
     store: KeyStore | None
@@ -52,6 +56,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     wired = app.state.wired = _wire(settings, app.state.metrics)
     for router in (
         chat_routes(wired.pipeline, wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds),
+        completion_routes(wired.parts.generator, wired.safety, wired.catalog, wired.accounts, settings),
+        part_routes(wired.parts, wired.accounts),
         model_routes(wired.catalog),
         retrieval_routes(wired.parts.retriever),
         playground_routes(),
@@ -88,11 +94,14 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     redis = _redis(settings)
     store = FileKeys(settings.keys_file) if settings.keys_file else RedisKeys(redis) if redis else None
     limiter = Limiter(redis, metrics, local_share=settings.local_share, lease_seconds=settings.deadline_seconds)
+    leaves = Leaves(parts, settings)
+    safety = Safety(leaves, metrics, present=parts.safety is not None, fail_open=settings.safety_fail_open)
     return Wired(
         session=session,
         parts=parts,
         catalog=Catalog(parts.generator, settings.catalog_seconds),
-        pipeline=Pipeline(parts, Leaves(parts, settings), settings, metrics),
+        safety=safety,
+        pipeline=Pipeline(parts, leaves, safety, settings, metrics),
         redis=redis,
         store=store,
         keys=KeyRing(store, _told(settings.bootstrap_key), seconds=settings.key_cache_seconds),

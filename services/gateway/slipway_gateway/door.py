@@ -19,7 +19,7 @@ OPEN_ROUTES = frozenset({
 })  # fmt: skip
 """Every path that answers without a key. docs/gateway.md prints this list and a test walks all routes against it."""
 
-METERED_ROUTES = frozenset({"/v1/chat/completions"})
+METERED_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"})
 """Routes that reserve tokens together with their request. Everywhere else the door counts the request."""
 
 _ADMIN = "/admin"

@@ -61,7 +61,12 @@ class Frame:
 
     def text(self, index: int = 0) -> str:
         """What choice `index` says in this frame."""
-        return "".join((c.get("delta") or {}).get("content") or "" for c in self.choices if c.get("index", 0) == index)
+        return "".join(said(c) for c in self.choices if c.get("index", 0) == index)
+
+
+def said(choice: dict[str, Any]) -> str:
+    """The text that a choice of a frame brings, of a chat (`delta.content`) or of a plain completion (`text`)."""
+    return (choice.get("delta") or {}).get("content") or choice.get("text") or ""
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
@@ -160,6 +165,18 @@ class Writer:
         message = {"role": "assistant", "content": outcome.text or "", "refusal": None, "annotations": list(outcome.annotations)}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": usage}
+
+
+class TextWriter(Writer):
+    """The same for `/v1/completions`, whose frames carry `text`."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self._head |= {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion"}
+
+    def delta(self, delta: dict[str, Any], finish_reason: str | None = None, index: int = 0) -> Frame:
+        choice = {"index": index, "text": delta.get("content", ""), "logprobs": None, "finish_reason": finish_reason}
+        return Frame(sse.frame({**self._head, "choices": [choice], "usage": None}))
 
 
 def no_tokens() -> dict[str, Any]:

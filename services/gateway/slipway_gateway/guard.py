@@ -15,7 +15,7 @@ from typing import Any
 from slipway_shared import errors
 from slipway_shared.contracts import CheckResponse
 
-from slipway_gateway.frames import Frame, Writer
+from slipway_gateway.frames import Frame, Writer, said
 
 Check = Callable[[str, bool], Awaitable[CheckResponse]]
 """Text and whether it is the last there will be."""
@@ -119,7 +119,7 @@ class Guard:
         index = 0
         for choice in frame.choices:
             index = choice.get("index", 0)
-            if text := (choice.get("delta") or {}).get("content"):
+            if text := said(choice):
                 self._tracks.setdefault(index, _Track()).text += text
                 brought = 1
         track = self._tracks.get(index)

@@ -37,10 +37,10 @@ from slipway_gateway.upstream import AWAY
 class Pipeline:
     """Answers chat requests with the parts that there are."""
 
-    def __init__(self, parts: Parts, leaves: Leaves, settings: GatewaySettings, metrics: Metrics) -> None:
+    def __init__(self, parts: Parts, leaves: Leaves, safety: Safety, settings: GatewaySettings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._safety = Safety(leaves, metrics, present=parts.safety is not None, fail_open=settings.safety_fail_open)
+        self._safety = safety
         self._sources = Sources(leaves, metrics, candidates=settings.candidates, reranks=parts.reranker is not None)
         self._drafts = Drafts(parts.generator, settings.reader_tokens, self._instead, self._count)
 
@@ -125,7 +125,7 @@ class Pipeline:
             message = choice["message"]
             if not message.get("content"):
                 continue
-            verdict = await self._safety.output(ask, message["content"], final=True)
+            verdict = await self._safety.output(message["content"], ask.context, final=True, protected=ask.protected())
             if verdict.verdict == "block":
                 message.update(content=None, refusal=REFUSAL, annotations=[{"type": "safety", "reason": errors.Blocked.code}])
                 choice["finish_reason"] = "content_filter"
@@ -135,8 +135,9 @@ class Pipeline:
         return document
 
     def _guard(self, ask: Ask) -> Guard:
+        protected = ask.protected()
         return Guard(
-            lambda text, final: self._safety.output(ask, text, final=final),
+            lambda text, final: self._safety.output(text, ask.context, final=final, protected=protected),
             Writer(ask.request.model),
             window=self._settings.output_window_tokens,
             overlap=self._settings.output_overlap_chars,

@@ -29,9 +29,15 @@ class Safety:
         """`ask` as it may go on, perhaps redacted; raises Blocked."""
         if not self.present:
             return ask
-        texts = ask.spoken()
         with ask.stages.stage("safety"):
-            verdict = await self._verdict(CheckRequest(text=_BETWEEN.join(texts)[-MAX_CHECKED:]), ask.context)
+            texts = await self.prompts(ask.spoken(), ask.context)
+        return ask if texts is None else ask.redacted(texts)
+
+    async def prompts(self, texts: list[str], context: RequestContext) -> list[str] | None:
+        """The redacted texts, None where nothing is to be changed; raises Blocked."""
+        if not self.present:
+            return None
+        verdict = await self._verdict(CheckRequest(text=_BETWEEN.join(texts)[-MAX_CHECKED:]), context)
         if verdict.verdict == "block":
             self._metrics.counter("slipway_refused", reason="safety").inc()
             category = verdict.findings[0].category if verdict.findings else "policy"
@@ -40,8 +46,8 @@ class Safety:
             redacted = verdict.text.split(_BETWEEN)
             if len(redacted) != len(texts):
                 raise errors.Blocked("The request was refused by the safety policy (it cannot be redacted message by message).")
-            return ask.redacted(redacted)
-        return ask
+            return redacted
+        return None
 
     async def clean(self, ask: Ask, passages: list[Passage]) -> list[Passage]:
         """The passages that hold no instructions to the model."""
@@ -51,9 +57,9 @@ class Safety:
             verdict = await self._verdict(CheckRequest(text="", passages=tuple(p.text for p in passages)), ask.context)
         return [passage for i, passage in enumerate(passages) if i not in verdict.dropped]
 
-    async def output(self, ask: Ask, text: str, *, final: bool) -> CheckResponse:
-        """The verdict on a piece of an answer; `final`: nothing follows it. The caller's system prompts must not be repeated in it."""
-        return await self._verdict(CheckRequest(text=text, side="output", protected=ask.protected(), final=final), ask.context)
+    async def output(self, text: str, context: RequestContext, *, final: bool, protected: tuple[str, ...] = ()) -> CheckResponse:
+        """The verdict on a piece of an answer; `final`: nothing follows it. The `protected` system prompts must not be repeated in it."""
+        return await self._verdict(CheckRequest(text=text, side="output", protected=protected, final=final), context)
 
     async def _verdict(self, request: CheckRequest, context: RequestContext) -> CheckResponse:
         try:

@@ -8,7 +8,7 @@ from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.dialect.chat import ChatCompletion, ChatRequest
 
-from slipway_gateway.account import Accounts
+from slipway_gateway.account import Accounts, estimate_chat
 from slipway_gateway.ask import Ask
 from slipway_gateway.catalog import Catalog, ModelCard
 from slipway_gateway.keys import Key
@@ -71,7 +71,8 @@ async def _read(request: Request, catalog: Catalog, accounts: Accounts) -> Ask:
     retrieving = asked.retrieval is not False and (asked.retrieval is not None or card.kind == "reader")
     if asked.n > 1 and card.kind == "reader" and retrieving:
         raise errors.BadRequest("n must be 1 where a reader answers from passages.", param="n")
-    account = await accounts.open(key, context.span_id, asked, known=card.owned_by != "")
+    # A name that nobody could look up must not become a metric's label.
+    account = await accounts.open(key, context.span_id, asked.model if card.owned_by else "unknown", estimate_chat(asked))
     stages.mark("queue")
     return Ask(asked, body, card, context, stages, account)
 

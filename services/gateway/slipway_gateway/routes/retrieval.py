@@ -1,6 +1,6 @@
-"""Files, vector stores and embeddings: the retriever speaks OpenAI's shapes on the same paths, so these requests are relayed as they are.
+"""Files and vector stores: the retriever speaks OpenAI's shapes on the same paths, so these requests are relayed as they are.
 
-Uploads stream through; nothing here holds a file. It refuses to know what a file or an embedding is.
+Uploads stream through; nothing here holds a file. It refuses to know what a file is.
 """
 
 from collections.abc import AsyncGenerator
@@ -11,9 +11,8 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
-from slipway_shared.dialect.embeddings import EmbeddingsRequest
 
-from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.surface import described
 from slipway_gateway.upstream import Upstream
 
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
@@ -63,14 +62,6 @@ def retrieval_routes(retriever: Upstream | None) -> APIRouter:
         for method in methods:
             name = f"{method.lower()} {path.removeprefix('/v1/')}"
             router.add_api_route(path, endpoint, methods=[method], responses=described(), name=name)
-
-    @router.post("/v1/embeddings", openapi_extra=body_of(EmbeddingsRequest), responses=described())
-    async def embeddings(request: Request) -> Response:
-        """Vectors of texts, as floats or base64."""
-        body = await request.body()
-        parse(EmbeddingsRequest, body)
-        raw = await _present(retriever).post("/v1/embeddings", body, request.scope["state"]["context"])
-        return Response(raw, media_type="application/json")
 
     return router
 

@@ -1,0 +1,95 @@
+"""What one part answers alone: embeddings, rerank, moderations, tokenize. Each body is validated here, and relayed as it is.
+
+It refuses to know what the parts do with it.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from slipway_shared import errors
+from slipway_shared.context import RequestContext
+from slipway_shared.contracts import RerankRequest
+from slipway_shared.dialect.chat import MAX_MESSAGES, MAX_TEXT, Message, Wire
+from slipway_shared.dialect.embeddings import EmbeddingsRequest
+
+from slipway_gateway.account import Accounts, Estimate, tokens_of
+from slipway_gateway.keys import Key
+from slipway_gateway.leaves import Parts
+from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.upstream import Upstream
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+
+
+class ModerationRequest(Wire):
+    """`POST /v1/moderations`: one text or up to 256."""
+
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    model: Annotated[str, Field(max_length=128)] | None = None
+
+
+class TokenizeRequest(Wire):
+    """`POST /tokenize`: a text, or a conversation as the chat route would show it to the model."""
+
+    model: Annotated[str, Field(max_length=128)] | None = None
+    prompt: Text | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+
+
+class DetokenizeRequest(Wire):
+    """`POST /detokenize`: token ids to text."""
+
+    model: Annotated[str, Field(max_length=128)] | None = None
+    tokens: Annotated[list[Annotated[int, Field(ge=0, lt=1 << 53)]], Field(max_length=1 << 20)]
+
+
+def part_routes(parts: Parts, accounts: Accounts) -> APIRouter:
+    """The routes on `parts`."""
+    router = APIRouter()
+
+    @router.post("/v1/embeddings", openapi_extra=body_of(EmbeddingsRequest), responses=described(), tags=["retrieval"])
+    async def embeddings(request: Request) -> Response:
+        """Vectors of texts, as floats or base64."""
+        body = await request.body()
+        asked = parse(EmbeddingsRequest, body)
+        key: Key = request.scope["state"]["key"]
+        key.check_model(asked.model)
+        context = _context(request)
+        estimate = Estimate(sum(tokens_of(len(text)) for text in asked.texts))
+        account = await accounts.open(key, context.span_id, "embeddings", estimate)
+        try:
+            account.asked()
+            raw = await _present(parts.retriever, "retriever").post("/v1/embeddings", body, context)
+            account.exact(orjson.loads(raw).get("usage") or {})
+        finally:
+            left = await accounts.close(account)
+        return Response(raw, media_type="application/json", headers=left)
+
+    _relay(router, "/v1/rerank", RerankRequest, lambda: _present(parts.reranker, "reranker"))
+    _relay(router, "/v1/moderations", ModerationRequest, lambda: _present(parts.safety, "safety filter"))
+    _relay(router, "/tokenize", TokenizeRequest, lambda: _present(parts.generator, "generator"))
+    _relay(router, "/detokenize", DetokenizeRequest, lambda: _present(parts.generator, "generator"))
+    return router
+
+
+def _relay(router: APIRouter, path: str, model: type[BaseModel], part: Callable[[], Upstream]) -> None:
+    async def relay(request: Request) -> Response:
+        body = await request.body()
+        parse(model, body)
+        return Response(await part().post(path, body, _context(request)), media_type="application/json")
+
+    relay.__doc__ = model.__doc__
+    router.add_api_route(path, relay, methods=["POST"], openapi_extra=body_of(model), responses=described(), name=path.rsplit("/", 1)[-1])
+
+
+def _present(part: Upstream | None, name: str) -> Upstream:
+    if part is None:
+        raise errors.Overloaded(f"This installation has no {name}.", code=f"{name.replace(' ', '_')}_unavailable")
+    return part
+
+
+def _context(request: Request) -> RequestContext:
+    return request.scope["state"]["context"]
