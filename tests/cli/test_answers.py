@@ -27,6 +27,6 @@ def test_markup_in_a_document_is_text_and_long_quotes_are_cut() -> None:
 
 
 def test_an_abstention_and_a_fallback_say_so() -> None:
-    assert "sources do not hold it" in shown({"type": "abstention", "reason": "thin_evidence"})
-    assert "quoted from the passages" in shown({"type": "fallback", "reason": "generator_down"})
+    assert shown({"type": "abstention", "reason": "thin_evidence"}) == "  (no answer)\n"
+    assert shown({"type": "fallback", "reason": "generator_down"}) == "  (quoted from the passages: the generator is down)\n"
     assert shown({"type": "something new"}) == ""

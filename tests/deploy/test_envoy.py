@@ -62,7 +62,7 @@ async def test_the_edge_lets_in_what_users_may_reach(played: Any, http: aiohttp.
     "path",
     [
         "/admin", "/admin/keys", "/metrics", "/readyz", "/generator/v1/models", "/safety/v1/check", "/v1", "/playgrounds", "/docsx", "/healthz/x",
-        "/v1/../admin/keys", "/v1/%2e%2e/admin/keys", "//admin", "/favicon.ico",
+        "/v1/../admin/keys", "/v1/%2e%2e/admin/keys", "//admin", "/favicon",
     ],
 )  # fmt: skip
 async def test_the_edge_answers_anything_else_with_an_error_object(played: Any, http: aiohttp.ClientSession, path: str) -> None:

@@ -131,3 +131,16 @@ def test_chat_in_the_terminal_shows_where_an_answer_comes_from(platform: Any) ->
     done = platform.cli("chat", "--once", QUESTION)
     assert done.returncode == 0, done.stdout
     assert done.stdout.strip()
+
+
+def test_a_key_for_somebody_else_works_until_it_is_revoked_and_sees_nothing_of_ours(platform: Any) -> None:
+    made = platform.cli("keys", "create", "acme", "--name", "ci", "--days", "1")
+    assert made.returncode == 0, made.stdout
+    key, key_id = made.stdout.split()[0], made.stdout.split()[1]
+    assert "acme" in platform.cli("keys", "list").stdout
+    assert key not in platform.cli("keys", "list").stdout
+    with platform.client(authorization=f"Bearer {key}") as client:
+        assert client.get("/v1/models").status_code == 200
+        assert client.get("/v1/vector_stores/vs_default/files").json()["data"] == []
+        assert platform.cli("keys", "revoke", key_id).returncode == 0
+        assert client.get("/v1/models").status_code == 401

@@ -9,10 +9,17 @@ from rich.markup import escape
 from slipway_cli.api import Api
 
 _MARKS = {
-    "abstention": "no answer: the sources do not hold it",
-    "fallback": "quoted from the passages; the model had no answer that stands on them",
+    "abstention": "no answer",
+    "fallback": "quoted from the passages",
     "ungrounded": "not checked against any source",
     "safety": "stopped by the safety filter",
+}
+_REASONS = {
+    "not_grounded": "the model's answer did not stand on them",
+    "model_abstained": "the model found no answer in them",
+    "generator_down": "the generator is down",
+    "generator_overloaded": "the generator is overloaded",
+    "retriever_down": "the retriever is down",
 }
 _LONGEST_QUOTE = 200
 
@@ -55,7 +62,8 @@ def show_sources(answer: Answer, console: Console) -> None:
             name = escape(str(note.get("filename", "")))
             console.print(f"  [cyan]\\[{number}][/] [bold]{name}[/] [dim]{escape(short)}[/]", highlight=False, soft_wrap=True)
         elif mark := _MARKS.get(str(note.get("type"))):
-            console.print(f"  [yellow]({mark})[/]", highlight=False)
+            reason = _REASONS.get(str(note.get("reason")))
+            console.print(f"  [yellow]({mark}{f': {reason}' if reason else ''})[/]", highlight=False, soft_wrap=True)
 
 
 def pick_model(api: Api, wanted: str | None) -> str:

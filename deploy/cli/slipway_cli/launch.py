@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from slipway_cli import models, places, processes, secret, state
+from slipway_cli import logs, models, places, processes, secret, state
 
 POLL_SECONDS = 0.1
 TAIL_LINES = 15
@@ -94,19 +94,9 @@ def _why(home: places.Home, now: state.State) -> str:
 
 
 def _tail(log: Path) -> str:
-    lines = tail(log, TAIL_LINES)
+    lines = logs.tail(log, TAIL_LINES)
     shown = "\n".join(f"  {line}" for line in lines) if lines else "  (it is empty)"
     return f"The log is {log}; its last lines:\n{shown}"
-
-
-def tail(log: Path, count: int) -> list[str]:
-    """The last `count` lines of `log`, without reading more than its last 64 KiB."""
-    try:
-        with log.open("rb") as handle:
-            handle.seek(max(0, log.stat().st_size - (64 << 10)))
-            return handle.read().decode(errors="replace").splitlines()[-count:]
-    except OSError:
-        return []
 
 
 def _holder(port: int) -> str:

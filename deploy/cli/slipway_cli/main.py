@@ -1,21 +1,42 @@
 """The `slipway` command. Each verb is a few lines here; what it does stands in the module of its name. It refuses to hold any decision."""
 
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
-from slipway_cli import answers, api, ingest, launch, models, places, status, up
+from slipway_cli import answers, api, ingest, keys, launch, logs, models, places, status, up
+
+console = Console()
+LOG_LINES = 20
+
+
+class Explained(TyperGroup):
+    """Errors of ours become one message and exit code 1, whatever the verb; Ctrl-C ends quietly."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (launch.StartError, models.ModelError, places.PlacesError, api.ApiError, OSError) as error:
+            console.print("[red]slipway:[/] ", end="")
+            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(130) from error
+
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run Slipway on this machine, and talk to it."
+    cls=Explained,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run Slipway on this machine, and talk to it.",
 )
 model_app = typer.Typer(no_args_is_help=True, help="Models of your own.")
 app.add_typer(model_app, name="model")
-console = Console()
-LOG_LINES = 20
+app.add_typer(keys.app, name="keys")
 
 
 @app.command("up")
@@ -24,32 +45,29 @@ def start(
     quick: Annotated[bool, typer.Option("--quick", help="start only: ingest nothing and ask nothing")] = False,
 ) -> None:
     """Start the platform, ingest docs/, ask one question, and print where it is."""
-    with _explained():
-        up.run(console, timeout, quick=quick)
+    up.run(console, timeout, quick=quick)
 
 
 @app.command()
 def down() -> None:
     """Stop the platform; nothing is left running."""
-    with _explained():
-        with console.status("stopping: running answers may finish"):
-            stopped = launch.stop(places.home())
-        console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.", soft_wrap=True)
+    with console.status("stopping: running answers may finish"):
+        stopped = launch.stop(places.home())
+    console.print(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.", soft_wrap=True)
 
 
 @app.command("status")
 def show_status() -> None:
     """A table of the processes: pid, port, ready or not, memory. Exits with 3 when the platform is not up."""
-    with _explained():
-        now = launch.running(places.home())
-        if now is None:
-            console.print("Slipway is not up; `make up` or `slipway up` starts it.")
-            raise typer.Exit(3)
-        console.print(status.table(now))
+    now = launch.running(places.home())
+    if now is None:
+        console.print("Slipway is not up; `make up` or `slipway up` starts it.")
+        raise typer.Exit(3)
+    console.print(status.table(now))
 
 
-@app.command()
-def logs(
+@app.command("logs")
+def show_logs(
     name: Annotated[
         str | None, typer.Argument(help="a part: gateway, generator, retriever, reranker, safety, envoy, redis, supervisor")
     ] = None,
@@ -57,14 +75,13 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=10000)] = LOG_LINES,
 ) -> None:
     """The last log lines of every part, or of one."""
-    with _explained():
-        files = sorted(places.home().logs.glob("*.log"))
-        chosen = [file for file in files if name in (None, file.stem)]
-        if not chosen:
-            raise launch.StartError(
-                f"There is no log {name or ''} in {places.home().logs}; there are: {', '.join(f.stem for f in files) or 'none'}"
-            )
-        _print_logs(chosen, lines, follow=follow)
+    files = sorted(places.home().logs.glob("*.log"))
+    chosen = [file for file in files if name in (None, file.stem)]
+    if not chosen:
+        raise launch.StartError(
+            f"There is no log {name or ''} in {places.home().logs}; there are: {', '.join(f.stem for f in files) or 'none'}"
+        )
+    logs.show(chosen, lines, _print_line, follow=follow)
 
 
 @app.command("ingest")
@@ -73,7 +90,7 @@ def ingest_paths(
     store: Annotated[str, typer.Option(help="the vector store, by name; made if there is none")] = "default",
 ) -> None:
     """Bring files into a vector store. What is there unchanged is left; what changed is replaced. Exits with 1 when a file failed."""
-    with _explained(), api.Api(_address()) as client:
+    with api.Api(_address()) as client:
         report = up.ingest_with_bar(client, paths, store, console)
         if report.failures:
             raise typer.Exit(1)
@@ -87,7 +104,7 @@ def chat(
     free: Annotated[bool, typer.Option("--free", help="answer without reading any store")] = False,
 ) -> None:
     """Talk to the platform; answers stream, with their citations."""
-    with _explained(), api.Api(_address()) as client:
+    with api.Api(_address()) as client:
         chosen = answers.pick_model(client, model)
         store_id = None if free else ingest.find_store(client, store)
         if once is not None:
@@ -103,9 +120,8 @@ def add_model(
     context: Annotated[int, typer.Option(min=16, max=1 << 20, help="tokens of context to serve it with")] = 4096,
 ) -> None:
     """Make a GGUF of your own servable: copy it, and write the manifest that the generator verifies."""
-    with _explained():
-        folder = models.add(file, places.home().models, name=name, context_tokens=context)
-        console.print(f"Added {folder}\nServe it:  SLIPWAY_MODEL={folder} slipway up", soft_wrap=True, highlight=False)
+    folder = models.add(file, places.home().models, name=name, context_tokens=context)
+    console.print(f"Added {folder}\nServe it:  SLIPWAY_MODEL={folder} slipway up", soft_wrap=True, highlight=False)
 
 
 def _converse(client: api.Api, model: str, store_id: str | None) -> None:
@@ -129,45 +145,12 @@ def _line() -> str:
         return ""
 
 
-def _print_logs(files: list[Path], lines: int, *, follow: bool) -> None:
-    ends: dict[Path, int] = {}
-    for file in files:
-        ends[file] = file.stat().st_size
-        for line in launch.tail(file, lines) if lines else []:
-            console.print(f"{file.stem:>10} | {line}", markup=False, highlight=False, soft_wrap=True)
-    while follow:
-        time.sleep(0.3)
-        for file in files:
-            # A log that shrank was begun anew.
-            size = file.stat().st_size if file.exists() else 0
-            if size < ends[file]:
-                ends[file] = 0
-            if size > ends[file]:
-                with file.open("rb") as handle:
-                    handle.seek(ends[file])
-                    fresh = handle.read(size - ends[file])
-                ends[file] = size
-                for line in fresh.decode(errors="replace").splitlines():
-                    console.print(f"{file.stem:>10} | {line}", markup=False, highlight=False, soft_wrap=True)
+def _print_line(part: str, text: str) -> None:
+    console.print(f"{part:>10} | {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _address() -> api.Address:
     return up.address(places.home())
-
-
-class _explained:  # noqa: N801 (reads as a verb in a with statement)
-    """Errors of ours become one message and exit code 1; Ctrl-C ends quietly."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (launch.StartError, models.ModelError, places.PlacesError, api.ApiError, OSError)):
-            console.print("[red]slipway:[/] ", end="")
-            console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(1) from error
-        if isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(130) from error
 
 
 if __name__ == "__main__":
