@@ -35,5 +35,5 @@ class Calibration:
 
 SIGNAL_NAMES = tuple(field.name for field in fields(Signals))
 
-OVERLAP = Calibration(bias=-6.0, weights=(4.0, 4.5, 1.0, 1.0, 1.0, 0.5, 0.0))
-"""Of the overlap scorer."""
+OVERLAP = Calibration(bias=-1.72, weights=(2.57, 1.1, 2.29, -0.4, -1.55, 2.36, -0.14))
+"""Of the overlap scorer, as `python -m slipway_reranker.calibrate` printed it. The signals hang together, so single signs mean little."""

@@ -14,7 +14,7 @@ from slipway_shared.contracts import Passage, SearchMode
 
 from slipway_retriever.duplicates import Folder
 from slipway_retriever.filters import compile_filter
-from slipway_retriever.index.fusion import fuse
+from slipway_retriever.index.fusion import blend
 from slipway_retriever.index.index import Numbers, Scores
 from slipway_retriever.shelf import Shelf
 from slipway_retriever.store import passages, stores
@@ -67,7 +67,7 @@ class Searcher:
             case "bm25":
                 ranked = words
             case "hybrid":
-                ranked = fuse([[number for number, _ in dense], [number for number, _ in words]])
+                ranked = blend(dense, words)
         found = passages.read(tenant, [number for number, _ in ranked])
         folder = Folder()
         out: list[Passage] = []

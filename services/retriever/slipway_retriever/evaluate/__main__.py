@@ -1,0 +1,87 @@
+"""`python -m slipway_retriever.evaluate [FOLDER ...]`: how well search finds what is known to be relevant."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slipway_retriever.app import load_embedder
+from slipway_retriever.evaluate import beir, devsets, evidence, measures, report
+from slipway_retriever.evaluate.beir import SetMissing, TestSet
+from slipway_retriever.evaluate.ranking import Corpus, Rank, Reranker
+from slipway_retriever.settings import RetrieverSettings
+
+STRANGERS = 75
+"""Questions of each other set that are asked of a corpus which cannot answer them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate every folder given, or the development sets made from SLIPWAY_DATA_DIR; print a table and write a report."""
+    wanted = _arguments(argv)
+    out = Path(wanted.out)
+    settings = RetrieverSettings(cache_dir=out / "cache", embedder=wanted.embedder, embedder_dir=wanted.embedder_dir)
+    try:
+        tests = [beir.read(Path(folder), max_queries=wanted.queries) for folder in wanted.folders or _development(out)]
+    except SetMissing as error:
+        sys.stderr.write(f"evaluate: {error}\n")
+        return 2
+    embedder = load_embedder(settings)
+    reranker = Reranker(wanted.reranker, wanted.depth) if wanted.reranker else None
+    rows: list[report.Row] = []
+    pairs: list[evidence.Pair] = []
+    for test in tests:
+        corpus = Corpus(test, embedder, out / "vectors")
+        ways: dict[str, Rank] = {"dense": corpus.dense, "bm25": corpus.bm25, "rank fusion": corpus.hybrid_by_rank, "hybrid": corpus.hybrid}
+        if reranker is not None:
+            ways |= {f"{name} + rerank": reranker.over(ways[name], corpus.text) for name in ("hybrid",)}
+        rows += [_row(test, name, rank, lambda n, c=corpus: c.test.corpus[n].id) for name, rank in ways.items()]
+        if wanted.pairs:
+            strangers = [q for other in tests if other is not test for q in list(other.queries.values())[:STRANGERS]]
+            pairs += evidence.pairs(corpus, strangers)
+    notes = [f"Embedder {embedder.name}, {settings.precision}; intervals are 95 % bootstrap over queries."]
+    report.write(out, rows, "Retrieval", notes)
+    if wanted.pairs:
+        Path(wanted.pairs).write_text("".join(json.dumps(pair.row()) + "\n" for pair in pairs), encoding="utf-8")
+    sys.stdout.write(f"{report.table(rows)}\n\nreport: {out / 'report.html'}\n")
+    return 0
+
+
+def _row(test: TestSet, way: str, rank: Rank, name: Callable[[int], str]) -> report.Row:
+    started = time.perf_counter()
+    rankings = {query: [name(number) for number in rank(text)] for query, text in test.queries.items()}
+    seconds = time.perf_counter() - started
+    values = {
+        "nDCG@10": [measures.ndcg(rankings[q], relevant) for q, relevant in test.relevant.items()],
+        "Recall@5": [measures.recall(rankings[q], relevant, 5) for q, relevant in test.relevant.items()],
+        "Recall@20": [measures.recall(rankings[q], relevant, 20) for q, relevant in test.relevant.items()],
+        "MRR@10": [measures.mrr(rankings[q], relevant) for q, relevant in test.relevant.items()],
+    }
+    figures = {measure: measures.interval(found) for measure, found in values.items()}
+    return report.Row(test.name, way, len(test.queries), len(test.corpus), figures, 1000 * seconds / max(1, len(test.queries)))
+
+
+def _development(out: Path) -> list[Path]:
+    data = os.environ.get("SLIPWAY_DATA_DIR")
+    if not data:
+        raise SetMissing("name BEIR-style folders, or set SLIPWAY_DATA_DIR to the open data that development sets are made from")
+    return devsets.build(Path(data), out / "sets")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="slipway_retriever.evaluate", description=(main.__doc__ or "").strip())
+    parser.add_argument("folders", nargs="*", help="BEIR-style folders: corpus.jsonl, queries.jsonl, qrels/test.tsv")
+    parser.add_argument("--out", default=".slipway/eval-retrieval", help="where reports, vectors and made sets go")
+    parser.add_argument("--queries", type=int, help="at most this many queries of each set")
+    parser.add_argument("--embedder", default="minilm", choices=["minilm", "bge-small", "folder", "hash"])
+    parser.add_argument("--embedder-dir", type=Path)
+    parser.add_argument("--reranker", help="address of a running reranker; adds the reranked rows")
+    parser.add_argument("--depth", type=int, default=20, help="passages that the reranker reads")
+    parser.add_argument("--pairs", help="write answerable and unanswerable passage lists here, for python -m slipway_reranker.calibrate")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

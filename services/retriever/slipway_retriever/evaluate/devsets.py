@@ -1,0 +1,125 @@
+"""Development sets made from the open data folder (SLIPWAY_DATA_DIR): questions whose passage is known.
+
+squad: human questions over encyclopedia paragraphs. factbook: questions over country fields, where every country has the same fields. definitions: glossary
+definitions without their term, over the textbook paragraphs that introduce it. Everything is written outside the repository. It refuses to be a benchmark:
+tune on these, publish others.
+"""
+
+import html
+import json
+import random
+import re
+from pathlib import Path
+
+from slipway_retriever.evaluate import beir
+from slipway_retriever.evaluate.beir import Doc
+
+COUNTRIES = 40
+QUESTIONS = 300
+MODULES = 12
+_TAG = re.compile(r"<[^<>]{1,500}>")
+_SPACE = re.compile(r"\s+")
+_GLOSSARY = re.compile(r"^([a-zA-Z][\w '()/-]{2,48}): ([^\n]{15,220})$", re.MULTILINE)
+_FORMS = {
+    "Coastline": "How long is the coastline of {c}?",
+    "Climate": "What is the climate like in {c}?",
+    "Terrain": "What does the land look like in {c}?",
+    "Natural resources": "What can be mined in {c}?",
+    "Capital": "Which city is the capital of {c}?",
+    "Government type": "How is {c} governed?",
+    "Independence": "When did {c} become independent?",
+    "Ethnic groups": "What peoples live in {c}?",
+    "Languages": "What do people speak in {c}?",
+    "Religions": "What do people in {c} believe in?",
+    "Industries": "What does {c} manufacture?",
+    "Agricultural products": "What is grown in {c}?",
+    "Exports - commodities": "Which goods does {c} sell abroad?",
+    "Imports - partners": "From which countries does {c} buy goods?",
+    "Airports": "How many airports are there in {c}?",
+    "Land boundaries": "Which countries border {c}?",
+    "National holiday": "When is the national day of {c}?",
+    "Suffrage": "From what age can people vote in {c}?",
+    "Internet users": "What share of {c} is online?",
+    "Median age": "How old is the typical person in {c}?",
+}
+
+
+def build(data: Path, out: Path) -> list[Path]:
+    """Write every set that `data` has the source for; answers their folders."""
+    makers = {"squad": _squad, "factbook": _factbook, "definitions": _definitions}
+    made: list[Path] = []
+    for name, make in makers.items():
+        folder = out / name
+        if not (folder / "qrels" / "test.tsv").is_file() and not make(data, folder):
+            continue
+        made.append(folder)
+    return made
+
+
+def _squad(data: Path, out: Path) -> bool:
+    docs: dict[str, Doc] = {}
+    queries: dict[str, str] = {}
+    relevant: dict[str, dict[str, int]] = {}
+    files = [data / "squad_sample" / f"squad_{part}.jsonl" for part in ("train", "validation")]
+    for row in (json.loads(line) for path in files if path.is_file() for line in path.read_text(encoding="utf-8").splitlines()):
+        context, rest = row["prompt"].split("Context: ", 1)[1].rsplit("\nQuestion: ", 1)
+        doc = docs.setdefault(context.strip(), Doc(f"d{len(docs)}", "", context.strip()))
+        queries[row["id"]] = rest.removesuffix("Answer:").strip()
+        relevant[row["id"]] = {doc.id: 1}
+    return _written(out, list(docs.values()), queries, relevant)
+
+
+def _factbook(data: Path, out: Path) -> bool:
+    rng = random.Random(11)  # noqa: S311
+    paths = sorted((data / "factbook").glob("*__*.json"))
+    docs: list[Doc] = []
+    asked: list[tuple[str, str]] = []
+    for path in rng.sample(paths, min(COUNTRIES, len(paths))):
+        country, fields = _country(json.loads(path.read_text(encoding="utf-8")))
+        for name, text in fields:
+            if name in _FORMS:
+                asked.append((_FORMS[name].format(c=country), f"d{len(docs)}"))
+            docs.append(Doc(f"d{len(docs)}", f"{country} > {name}", text))
+    chosen = rng.sample(asked, min(QUESTIONS, len(asked)))
+    queries = {f"q{i}": question for i, (question, _) in enumerate(chosen)}
+    return _written(out, docs, queries, {f"q{i}": {doc: 1} for i, (_, doc) in enumerate(chosen)})
+
+
+def _country(raw: dict[str, dict[str, dict[str, object]]]) -> tuple[str, list[tuple[str, str]]]:
+    fields = [(name, _flat(value)) for part in raw.values() for name, value in part.items()]
+    named = raw.get("Government", {}).get("Country name", {}).get("conventional short form", {})
+    short = _flat(named).removeprefix("text: ")
+    return (short if short and short != "none" else "the country"), [(name, text[:1200]) for name, text in fields if len(text) > 3]
+
+
+def _flat(value: object) -> str:
+    """A field as text: `part: value` for its parts, markup gone."""
+    if isinstance(value, dict):
+        parts = [(str(key), _flat(inner)) for key, inner in value.items() if key != "note"]
+        return "; ".join(text if key == "text" else f"{key.strip()}: {text}" for key, text in parts if text)
+    return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", str(value)))).strip()
+
+
+def _definitions(data: Path, out: Path) -> bool:
+    rng = random.Random(12)  # noqa: S311
+    docs: list[Doc] = []
+    asked: list[tuple[str, dict[str, int]]] = []
+    for path in sorted((data / "openstax_text").glob("*.txt")):
+        modules = [module for module in path.read_text(encoding="utf-8").split("\n# ") if len(_GLOSSARY.findall(module)) >= 4]
+        for module in rng.sample(modules, min(MODULES, len(modules))):
+            paragraphs = [_SPACE.sub(" ", block).strip() for block in module.split("\n\n") if 30 <= len(block.split()) <= 250]
+            first = len(docs)
+            docs += [Doc(f"d{first + i}", "", paragraph) for i, paragraph in enumerate(paragraphs)]
+            for term, definition in _GLOSSARY.findall(module):
+                held = {f"d{first + i}": 1 for i, paragraph in enumerate(paragraphs) if term.lower() in paragraph.lower()}
+                if 1 <= len(held) <= 2:
+                    asked.append((definition.strip(), held))
+    chosen = rng.sample(asked, min(QUESTIONS, len(asked)))
+    queries = {f"q{i}": question for i, (question, _) in enumerate(chosen)}
+    return _written(out, docs, queries, {f"q{i}": held for i, (_, held) in enumerate(chosen)})
+
+
+def _written(out: Path, docs: list[Doc], queries: dict[str, str], relevant: dict[str, dict[str, int]]) -> bool:
+    if queries:
+        beir.write(out, docs, queries, relevant)
+    return bool(queries)

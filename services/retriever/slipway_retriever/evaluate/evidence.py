@@ -1,0 +1,48 @@
+"""Questions with and without an answer in front of them: each query once with what search found, once with the relevant documents taken away.
+
+A miss like this is the hard kind: what is left is what search thinks nearest. Questions of another set are the easy kind. It refuses to know how evidence is computed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slipway_retriever.evaluate.ranking import Corpus
+
+DEPTHS = (6, 12, 20)
+"""How many passages are shown: what a caller asks for varies, and evidence has to mean the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One query with the passages shown for it."""
+
+    test: str
+    query: str
+    documents: tuple[str, ...]
+    answerable: bool
+
+    def row(self) -> dict[str, str | list[str] | bool]:
+        """As JSON."""
+        return {"set": self.test, "query": self.query, "documents": list(self.documents), "answerable": self.answerable}
+
+
+def pairs(corpus: Corpus, strangers: Sequence[str]) -> list[Pair]:
+    """Two lists per query, of 6, 12 or 20 passages in turn; and one for each of `strangers`, questions that this corpus does not answer.
+
+    A query whose document is not found gives only the unanswerable list.
+    """
+    out: list[Pair] = []
+    for place, (query, text) in enumerate(corpus.test.queries.items()):
+        depth, relevant = DEPTHS[place % len(DEPTHS)], corpus.test.relevant[query]
+        ranked = corpus.hybrid(text)
+        missed = [number for number in ranked if corpus.test.corpus[number].id not in relevant][:depth]
+        if any(corpus.test.corpus[number].id in relevant for number in ranked[:depth]):
+            out.append(_pair(corpus, text, ranked[:depth], answerable=True))
+        out.append(_pair(corpus, text, missed, answerable=False))
+    for place, text in enumerate(strangers):
+        out.append(_pair(corpus, text, corpus.hybrid(text)[: DEPTHS[place % len(DEPTHS)]], answerable=False))
+    return out
+
+
+def _pair(corpus: Corpus, query: str, numbers: Sequence[int], *, answerable: bool) -> Pair:
+    return Pair(corpus.test.name, query, tuple(corpus.text(number) for number in numbers), answerable)

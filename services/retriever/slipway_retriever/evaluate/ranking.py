@@ -1,0 +1,106 @@
+"""The rankings that are compared: dense, BM25, hybrid, and each of them reranked. Built from the parts that the service itself searches with."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_retriever.embed.embedder import Embedder
+from slipway_retriever.evaluate.beir import Doc, TestSet
+from slipway_retriever.index.bm25 import Bm25Index
+from slipway_retriever.index.exact import ExactIndex
+from slipway_retriever.index.fusion import blend, fuse
+from slipway_retriever.passage import Piece
+
+DEPTH = 100
+BATCH = 16
+
+Rank = Callable[[str], list[int]]
+"""A query to row numbers of the corpus, best first."""
+
+
+class Corpus:
+    """One test set's documents, indexed once. A document is one passage: what the model does not read of it is lost to dense search."""
+
+    def __init__(self, test: TestSet, embedder: Embedder, cache: Path) -> None:
+        self.test = test
+        self._embedder = embedder
+        self._vectors = ExactIndex(embedder.dimensions)
+        self._words = Bm25Index()
+        texts = [_indexed(doc) for doc in test.corpus]
+        numbers = np.arange(len(texts), dtype=np.int64)
+        self._vectors.add(numbers, self._embedded(texts, cache))
+        self._words.add(numbers, texts)
+
+    def dense(self, query: str) -> list[int]:
+        return [number for number, _ in self._by_vector(query)]
+
+    def bm25(self, query: str) -> list[int]:
+        return [number for number, _ in self._by_words(query)]
+
+    def hybrid(self, query: str) -> list[int]:
+        return [number for number, _ in blend(self._by_vector(query), self._by_words(query))][:DEPTH]
+
+    def hybrid_by_rank(self, query: str) -> list[int]:
+        return [number for number, _ in fuse([self.dense(query), self.bm25(query)])][:DEPTH]
+
+    def _by_vector(self, query: str) -> list[tuple[int, float]]:
+        vector = self._embedder.embed(self._embedder.tokenize([self._embedder.query_prefix + query]))[0]
+        numbers, scores = self._vectors.search(vector, DEPTH)
+        return list(zip(numbers.tolist(), scores.tolist(), strict=True))
+
+    def _by_words(self, query: str) -> list[tuple[int, float]]:
+        numbers, scores = self._words.search(query, DEPTH)
+        return list(zip(numbers.tolist(), scores.tolist(), strict=True))
+
+    def text(self, number: int) -> str:
+        """What a reranker reads of a passage."""
+        return _indexed(self.test.corpus[number])
+
+    def _embedded(self, texts: Sequence[str], cache: Path) -> NDArray[np.float32]:
+        path = cache / f"{self.test.name}-{len(texts)}-{self._embedder.digest}.npy"
+        if path.is_file():
+            return np.load(path, allow_pickle=False)
+        rows = self._embedder.tokenize(texts)
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        out = np.zeros((len(rows), self._embedder.dimensions), dtype=np.float32)
+        for start in range(0, len(order), BATCH):
+            some = order[start : start + BATCH]
+            out[some] = self._embedder.embed([rows[i] for i in some])
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, out)
+        return out
+
+
+class Reranker:
+    """A running reranker service, reached by its address."""
+
+    def __init__(self, address: str, depth: int = 20) -> None:
+        self._address = address.rstrip("/")
+        self.depth = depth
+
+    def order(self, query: str, texts: Sequence[str]) -> tuple[list[int], float]:
+        """The places of `texts`, best first, and the evidence that they hold an answer."""
+        body = json.dumps({"query": query[:16384], "documents": [text[:65536] for text in texts]}).encode()
+        request = urllib.request.Request(f"{self._address}/v1/rerank", data=body, headers={"content-type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 the address is the operator's own
+            scored = json.load(answer)
+        return [result["index"] for result in scored["results"]], scored["evidence"]
+
+    def over(self, rank: Rank, text: Callable[[int], str]) -> Rank:
+        """`rank` with its first `depth` results put into the reranker's order."""
+
+        def reranked(query: str) -> list[int]:
+            found = rank(query)
+            head = found[: self.depth]
+            places, _ = self.order(query, [text(number) for number in head]) if head else ([], 0.0)
+            return [head[place] for place in places] + found[self.depth :]
+
+        return reranked
+
+
+def _indexed(doc: Doc) -> str:
+    return Piece(doc.title, doc.text, 0, len(doc.text)).indexed
