@@ -15,18 +15,21 @@ from starlette.middleware import Middleware
 
 from slipway_gateway.account import Accounts
 from slipway_gateway.catalog import Catalog
+from slipway_gateway.desk import Desk
 from slipway_gateway.door import Door
 from slipway_gateway.keys import KeyRing, KeyStore
 from slipway_gateway.keystores import FileKeys, RedisKeys
 from slipway_gateway.leaves import Leaves, Parts
 from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
+from slipway_gateway.responses.store import ResponseStore
 from slipway_gateway.routes.admin import admin_routes
 from slipway_gateway.routes.chat import chat_routes
 from slipway_gateway.routes.completions import completion_routes
 from slipway_gateway.routes.models import model_routes
 from slipway_gateway.routes.parts import part_routes
 from slipway_gateway.routes.playground import playground_routes
+from slipway_gateway.routes.responses import Background, response_routes
 from slipway_gateway.routes.retrieval import retrieval_routes
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
@@ -48,14 +51,17 @@ class Wired:
     keys: KeyRing
     limiter: Limiter
     accounts: Accounts
+    background: Background
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
     """Slipway's gateway: the only public door, with OpenAI's API, keys, and retrieval before every answer."""
     app = service.build("gateway", settings, routers=[], lifespan=_lifespan, trusted=False)
     wired = app.state.wired = _wire(settings, app.state.metrics)
+    desk = Desk(wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds)
     for router in (
-        chat_routes(wired.pipeline, wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds),
+        chat_routes(desk, wired.pipeline, wired.accounts),
+        response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.redis, settings.response_seconds), wired.background),
         completion_routes(wired.parts.generator, wired.safety, wired.catalog, wired.accounts, settings),
         part_routes(wired.parts, wired.accounts),
         model_routes(wired.catalog),
@@ -107,6 +113,7 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
         keys=KeyRing(store, _told(settings.bootstrap_key), seconds=settings.key_cache_seconds),
         limiter=limiter,
         accounts=Accounts(limiter, settings.prices, metrics),
+        background=Background(),
     )
 
 
@@ -133,6 +140,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             app.state.log.warning("no_bootstrap_key", advice="set SLIPWAY_GATEWAY_BOOTSTRAP_KEY; every request is refused without a key")
         app.state.lifecycle.ready()
         yield
+        await wired.background.aclose()
         await wired.catalog.aclose()
         await wired.limiter.aclose()
     if wired.redis is not None:

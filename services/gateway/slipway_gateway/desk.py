@@ -1,0 +1,62 @@
+"""From a body to an Ask: the way in that chat and responses share. It validates, finds the model's card, checks the key's scope and opens the account."""
+
+from collections.abc import Callable
+
+from fastapi import Request
+from slipway_shared import errors
+from slipway_shared.context import RequestContext
+from slipway_shared.dialect.chat import ChatRequest
+
+from slipway_gateway.account import Accounts, estimate_chat
+from slipway_gateway.ask import Ask
+from slipway_gateway.catalog import Catalog, ModelCard
+from slipway_gateway.keys import Key
+from slipway_gateway.surface import parse
+from slipway_gateway.timing import Stages
+from slipway_gateway.upstream import AWAY
+
+CALLER_GONE = 499
+"""The status that logs show for a caller who hung up (nginx's convention); nobody receives it."""
+
+
+class Desk:
+    """Reads requests. Every Ask that it gives has an open account, which its taker must close."""
+
+    def __init__(self, catalog: Catalog, accounts: Accounts, *, keepalive_seconds: float) -> None:
+        self.keepalive_seconds = keepalive_seconds
+        self._catalog = catalog
+        self._accounts = accounts
+
+    async def read(self, request: Request, body: bytes) -> Ask:
+        """The chat request in `body`, ready for the pipeline; raises BadRequest, NotFound, Forbidden, LimitReached."""
+        context: RequestContext = request.scope["state"]["context"]
+        key: Key = request.scope["state"]["key"]
+        asked = parse(ChatRequest, body)
+        key.check_model(asked.model)
+        card = await self._card(asked.model, context)
+        stages = Stages(request.app.state.metrics, context.started)
+        retrieving = asked.retrieval is not False and (asked.retrieval is not None or card.kind == "reader")
+        if asked.n > 1 and card.kind == "reader" and retrieving:
+            raise errors.BadRequest("n must be 1 where a reader answers from passages.", param="n")
+        # A name that nobody could look up must not become a metric's label.
+        account = await self._accounts.open(key, context.span_id, asked.model if card.owned_by else "unknown", estimate_chat(asked))
+        stages.mark("queue")
+        return Ask(asked, body, card, context, stages, account)
+
+    def truth(self, ask: Ask) -> Callable[[], dict[str, str]]:
+        """The headers that tell where an answer came from, what it took and what is left, as far as known when they are asked for."""
+
+        def headers() -> dict[str, str]:
+            out = {"x-slipway-timing": ask.stages.header(), **(ask.account.grant.headers if ask.account.grant else {})}
+            if ask.card.digest:
+                out["x-slipway-release"] = ask.card.digest
+            return out
+
+        return headers
+
+    async def _card(self, model: str, context: RequestContext) -> ModelCard:
+        try:
+            return await self._catalog.card(model, context)
+        except AWAY:
+            # Nobody knows the models now. The pipeline still can quote from the sources, which is what it does for a reader.
+            return ModelCard(id=model, kind="reader", owned_by="")
