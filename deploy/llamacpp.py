@@ -29,6 +29,8 @@ BUILD_LOCK = HERE / "llamacpp.lock"
 SLIM = HERE / "llamacpp.cmake"
 NOTE = "slipway-build.json"
 TAIL_LINES = 15
+# pip keeps wheels that it built once, whatever their flags were: without its cache it cannot take one that was built for another processor.
+WHEEL_OPTIONS = ("-v", "--no-cache-dir", "--no-deps", "--no-build-isolation", "--no-binary", NAME, "--require-hashes")
 
 # ggml's option: (what the kernel calls the features in /proc/cpuinfo, what the compiler must understand). From ggml/src/ggml-cpu/CMakeLists.txt.
 OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -130,7 +132,8 @@ def understands(compiler: str, options: Iterable[str]) -> bool:
 def cache_folder(note: Mapping[str, object]) -> Path:
     """Where the wheel of exactly this build is kept for the next checkout."""
     root = Path(os.environ.get("SLIPWAY_WHEEL_CACHE") or Path.home() / ".cache" / "slipway" / "wheels").expanduser()
-    digest = hashlib.sha256(json.dumps([note["version"], note["flags"], SLIM.read_text()]).encode()).hexdigest()[:12]
+    options = str(note["cmake"]).replace(str(SLIM), "")
+    digest = hashlib.sha256(json.dumps([note["version"], note["flags"], options, SLIM.read_text()]).encode()).hexdigest()[:12]
     return root / f"{sys.implementation.cache_tag}-{platform.machine()}-{digest}"
 
 
@@ -138,7 +141,7 @@ def build(cache: Path, arguments: list[str]) -> Path | None:
     """Compile the wheel into `cache` with a progress bar; None after saying what went wrong and where the log is."""
     cache.mkdir(parents=True, exist_ok=True)
     log_path = cache / "build.log"
-    with tempfile.TemporaryDirectory(prefix="slipway-build-") as scratch, log_path.open("w") as log:
+    with tempfile.TemporaryDirectory(prefix="slipway-build-") as scratch, log_path.open("w", buffering=1) as log:
         venv, out = Path(scratch, "venv"), Path(scratch, "wheels")
         python = venv / "bin" / "python"
         environment = {**os.environ, "CMAKE_ARGS": shlex.join(arguments), "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
@@ -147,24 +150,10 @@ def build(cache: Path, arguments: list[str]) -> Path | None:
         )
         wanted = Path(scratch, "wanted.txt")
         wanted.write_text(locked_block(LOCK.read_text()))
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
         steps = (
             [sys.executable, "-m", "venv", str(venv)],
-            [*pip, "install", "--require-hashes", "-r", str(BUILD_LOCK)],
-            [
-                *pip,
-                "wheel",
-                "-v",
-                "--no-deps",
-                "--no-build-isolation",
-                "--no-binary",
-                NAME,
-                "--require-hashes",
-                "-r",
-                str(wanted),
-                "-w",
-                str(out),
-            ],
+            pip(python, "install", "--require-hashes", "-r", str(BUILD_LOCK)),
+            pip(python, "wheel", *WHEEL_OPTIONS, "-r", str(wanted), "-w", str(out)),
         )
         for step in steps:
             if not run(step, environment, log):
@@ -176,6 +165,11 @@ def build(cache: Path, arguments: list[str]) -> Path | None:
         fresh = cache / f".{built.name}.{os.getpid()}"
         shutil.copyfile(built, fresh)
         return fresh.replace(cache / built.name)
+
+
+def pip(python: Path, *arguments: str) -> list[str]:
+    """The command line of the pip that belongs to `python`."""
+    return [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
 
 
 def locked_block(lock: str) -> str:

@@ -83,7 +83,7 @@ def test_the_version_and_its_hash_come_from_the_lock(script: ModuleType) -> None
 
 def test_other_flags_are_kept_in_another_folder(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SLIPWAY_WHEEL_CACHE", str(tmp_path))
-    one, other = (script.cache_folder({"version": "1", "flags": flags}) for flags in (["avx"], ["avx", "avx2"]))
+    one, other = (script.cache_folder({"version": "1", "flags": flags, "cmake": []}) for flags in (["avx"], ["avx", "avx2"]))
     assert one.parent == other.parent == tmp_path
     assert one != other
 

@@ -1,11 +1,18 @@
 """The running whole while one of its parts is dead: what is still answered, what is refused, and that it heals."""
 
+import re
 from typing import Any
 
 import httpx
 import pytest
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+
+def degraded(platform: Any, part: str) -> float:
+    """How often the gateway went on without `part`."""
+    text = httpx.get(f"http://127.0.0.1:{platform.env['SLIPWAY_GATEWAY_PORT']}/metrics", trust_env=False).text
+    return sum(float(value) for value in re.findall(rf'^slipway_degraded_total{{[^}}]*part="{part}"[^}}]*}} (\S+)', text, re.MULTILINE))
 
 
 def kinds(message: dict[str, Any]) -> set[str]:
@@ -19,17 +26,21 @@ def test_without_the_generator_answers_are_quotes_from_the_documents(platform: A
     assert "SLIPWAY_PORT" in message["content"]
 
 
-def test_without_the_retriever_an_answer_says_that_it_stands_on_nothing(platform: Any) -> None:
+def test_without_the_retriever_an_answer_cites_nothing_and_is_marked(platform: Any) -> None:
+    before = degraded(platform, "retriever")
     with platform.without("retriever"):
         message = platform.ask()
-    assert {"type": "ungrounded", "reason": "retriever_down"} in message["annotations"]
+        assert degraded(platform, "retriever") > before
+    # A chat model's words are marked ungrounded; a reader has nothing to quote and abstains.
+    assert kinds(message) in ({"ungrounded"}, {"abstention"})
 
 
 def test_without_the_reranker_the_order_of_the_search_stands(platform: Any) -> None:
+    before = degraded(platform, "reranker")
     with platform.without("reranker"):
         message = platform.ask()
+        assert degraded(platform, "reranker") > before
     assert message["content"]
-    assert "abstention" not in kinds(message)
 
 
 def test_without_the_safety_filter_nothing_is_answered(platform: Any) -> None:

@@ -3,11 +3,13 @@
 It knows the steps of a start. It refuses to start a part itself (supervisor.py) and to talk to the API (up.py).
 """
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -33,8 +35,20 @@ def running(home: places.Home) -> state.State | None:
     return now if alive is not None and processes.supervisor(home.path) is not None else None
 
 
+@contextmanager
+def alone(home: places.Home) -> Generator[None]:
+    """While this holds, no other command starts the platform at `home`; waits for one that does."""
+    home.path.mkdir(parents=True, exist_ok=True)
+    with home.up_lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def start(home: places.Home, notice: Notice, wait_seconds: float) -> state.State:
-    """Start the platform that the environment describes and wait until every part is ready; raises StartError, and then nothing is left running."""
+    """Start the platform that the environment describes and wait until every part is ready; raises StartError, and then nothing is left running.
+
+    Call it `alone`: it first ends whatever an earlier platform at `home` left behind.
+    """
     stop(home)
     ports = places.ports()
     if taken := ports.taken():
@@ -45,7 +59,11 @@ def start(home: places.Home, notice: Notice, wait_seconds: float) -> state.State
     home.logs.mkdir(parents=True, exist_ok=True)
     home.state.unlink(missing_ok=True)
     process = _detach(home)
-    return follow(home, notice, wait_seconds, process)
+    try:
+        return follow(home, notice, wait_seconds, process)
+    except KeyboardInterrupt:
+        stop(home)
+        raise
 
 
 def follow(home: places.Home, notice: Notice, wait_seconds: float, process: "subprocess.Popen[bytes] | None" = None) -> state.State:

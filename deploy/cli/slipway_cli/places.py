@@ -39,6 +39,10 @@ class Home:
         return self.path / "lock"
 
     @property
+    def up_lock(self) -> Path:
+        return self.path / "up.lock"
+
+    @property
     def key(self) -> Path:
         return self.path / "key"
 

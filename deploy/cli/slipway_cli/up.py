@@ -15,17 +15,18 @@ QUESTION = "Which variable moves the port of the edge?"
 def run(console: Console, timeout: float, *, quick: bool) -> None:
     """The whole of `slipway up`; raises StartError, PlacesError, ModelError or ApiError."""
     home = places.home()
-    if (now := launch.running(home)) is not None:
-        if now.phase == "starting":
-            now = launch.follow(home, Steps(console).notice, timeout)
-        console.print("[green]Slipway is up already.[/]")
-        show_urls(console, home, now)
-        return
-    choice = models.choose(places.project_root())
-    if choice.note:
-        console.print(f"[yellow]{choice.note}[/]", highlight=False)
-    console.print(f"starting Slipway with [bold]{choice.name}[/] (logs in {home.logs})", highlight=False)
-    now = launch.start(home, Steps(console).notice, timeout)
+    with launch.alone(home):
+        if (now := launch.running(home)) is not None:
+            if now.phase == "starting":
+                now = launch.follow(home, Steps(console).notice, timeout)
+            console.print("[green]Slipway is up already.[/]")
+            show_urls(console, home, now)
+            return
+        choice = models.choose(places.project_root())
+        if choice.note:
+            console.print(f"[yellow]{choice.note}[/]", highlight=False)
+        console.print(f"starting Slipway with [bold]{choice.name}[/] (logs in {home.logs})", highlight=False)
+        now = launch.start(home, Steps(console).notice, timeout)
     if not quick:
         with api.Api(address(home)) as client:
             ingest_with_bar(client, [places.project_root() / "docs"], "default", console)
