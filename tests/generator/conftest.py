@@ -26,7 +26,7 @@ from slipway_generator.settings import Settings
 from slipway_shared import manifest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-CONTEXT_TOKENS = 512
+CONTEXT_TOKENS = 1024
 MODELS = Path(__file__).parents[2] / "models"
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (

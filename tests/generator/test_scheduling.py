@@ -44,7 +44,10 @@ async def test_a_repeated_beginning_is_read_once_and_changes_nothing(opening: An
 
 
 async def test_sequences_together_say_what_each_says_alone_in_little_room(opening: Any) -> None:
-    async with opening(kv_tokens=512, max_sequences=3, prefix_entries=6, prefill_chunk=7) as small, opening(prefix_entries=0) as roomy:
+    async with (
+        opening(kv_tokens=512, context_tokens=512, max_sequences=3, prefix_entries=6, prefill_chunk=7) as small,
+        opening(prefix_entries=0) as roomy,
+    ):
         requests = [ask(small, f"{word} " * 30, tokens=40, tenant=f"tenant-{at % 2}") for at, word in enumerate(WORDS)]
         alone = [(await run(roomy, request))[0] for request in requests]
         for _ in range(3):

@@ -72,8 +72,8 @@ def test_a_verified_file_that_is_no_model_is_a_sentence_not_a_crash(tmp_path: Pa
 
 
 def test_a_longer_context_than_the_model_was_made_for_is_refused(tiny_model: Path) -> None:
-    with pytest.raises(model.StartRefused, match="512"):
-        model.identify(Settings(model=str(tiny_model), context_tokens=1024))
+    with pytest.raises(model.StartRefused, match="1024"):
+        model.identify(Settings(model=str(tiny_model), context_tokens=2048))
 
 
 def test_an_unknown_setting_is_named(tiny_model: Path) -> None:

@@ -17,6 +17,14 @@ class Mask(Protocol):
         """`token` was generated."""
         ...
 
+    def forced(self) -> list[int]:
+        """The tokens that must come next, whatever the model thinks; often none."""
+        ...
+
     def complete(self) -> bool:
         """Whether the output so far is a whole sentence of the language."""
+        ...
+
+    def closed(self) -> bool:
+        """Whether it is whole and nothing but the end may follow."""
         ...

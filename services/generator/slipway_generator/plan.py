@@ -7,32 +7,25 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
-from slipway_shared.dialect.chat import ChatRequest, Message
+from slipway_shared.dialect.chat import ChatRequest
 
 from slipway_generator.completion import CompletionRequest
-from slipway_generator.engine import Constraint, GenerateRequest, Sampling
+from slipway_generator.engine import GenerateRequest, Sampling
 from slipway_generator.opened import Opened
+from slipway_generator.shape import Shape, messages_for
 from slipway_generator.tokenizer import Piece, encode_prompt
 
 INLINE_CHARS = 1 << 14
 """Longer prompts are tokenized in a thread, so that running streams do not wait for them."""
 
 
-async def plan_chat(
-    opened: Opened,
-    body: ChatRequest,
-    context: RequestContext,
-    *,
-    tools: Sequence[dict[str, Any]] | None = None,
-    constraint: Constraint | None = None,
-) -> list[GenerateRequest]:
+async def plan_chat(opened: Opened, body: ChatRequest, context: RequestContext, shape: Shape) -> list[GenerateRequest]:
     """One request for each of the `n` answers; raises BadRequest and ContextOverflow."""
-    messages = [as_template_sees(message) for message in body.messages]
-    pieces = opened.template.render(messages, tools)
+    messages = messages_for(opened.template, body.messages, shape)
+    pieces = opened.template.render(messages, shape.tools if opened.template.knows_tools and shape.tools else None)
     prompt = await encode(opened, pieces)
     limit = fit(opened, prompt, body.token_limit)
     logprobs = (body.top_logprobs or 0) if body.logprobs else None
@@ -44,7 +37,7 @@ async def plan_chat(
             sampling=sampling(opened, body, index),
             stops=tuple(body.stops),
             logprobs=logprobs,
-            constraint=constraint,
+            constraint=shape.constraint,
             tenant=context.tenant,
             priority=body.priority,
             deadline=deadline(opened, context),
@@ -116,18 +109,6 @@ def deadline(opened: Opened, context: RequestContext) -> float:
     """When the request must have ended, on the monotonic clock."""
     latest = time.monotonic() + opened.settings.request_seconds
     return latest if context.deadline is None else min(context.deadline, latest)
-
-
-def as_template_sees(message: Message) -> dict[str, Any]:
-    """A message in the shape that published chat templates expect: content is a string, roles are the three that they know."""
-    seen: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": message.text}
-    if message.name:
-        seen["name"] = message.name
-    if message.tool_calls:
-        seen["tool_calls"] = [call.model_dump() for call in message.tool_calls]
-    if message.tool_call_id:
-        seen["tool_call_id"] = message.tool_call_id
-    return seen
 
 
 def _bias(opened: Opened, bias: dict[str, float] | None) -> tuple[tuple[int, float], ...]:

@@ -5,7 +5,10 @@ It refuses to know tokens and frames.
 
 from typing import Any, Protocol
 
+from slipway_shared import errors
+
 from slipway_generator.engine import FinishReason
+from slipway_generator.schema import conforms
 
 
 class Reading(Protocol):
@@ -16,7 +19,7 @@ class Reading(Protocol):
         ...
 
     def finish(self, reason: FinishReason) -> list[dict[str, Any]]:
-        """The `delta` objects that the end adds; raises Internal when a constrained answer is not what it had to be."""
+        """The `delta` objects that the end adds; raises UpstreamFailed when a constrained answer is not what it had to be."""
         ...
 
     def finish_reason(self, reason: FinishReason) -> str:
@@ -48,3 +51,17 @@ class PlainReading:
 
     def message(self) -> dict[str, Any]:
         return {"role": "assistant", "content": "".join(self._parts), "refusal": None, "annotations": []}
+
+
+class SchemaReading(PlainReading):
+    """All text is content, and the content must satisfy a schema."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        super().__init__()
+        self._schema = schema
+
+    def finish(self, reason: FinishReason) -> list[dict[str, Any]]:
+        # An answer that was cut at the limit says so by its finish_reason, as in OpenAI's API.
+        if reason == "stop" and not conforms(self._schema, "".join(self._parts)):
+            raise errors.UpstreamFailed("The answer does not satisfy the required schema.", code="constraint_failed")
+        return []

@@ -40,12 +40,12 @@ class Spelling:
             self.stopped = True
             self._held = ""
             return text[:found]
-        keep = max(_overlap(text, stop) for stop in self._stops)
+        keep = max(overlap(text, stop) for stop in self._stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` that is a beginning of `stop`, but not all of it."""
     first = stop[0]
     start = max(0, len(text) - len(stop) + 1)

@@ -33,6 +33,7 @@ class HubTokenizer:
         self._config = _read(folder / "tokenizer_config.json")
         added = {str(token["content"]): int(token["id"]) for token in raw.get("added_tokens", ())}
         control = {int(token["id"]) for token in raw.get("added_tokens", ()) if token.get("special")}
+        self.control = sorted(control)
         self._specials = added
         byte_level = "ByteLevel" in json.dumps([raw.get("decoder"), raw.get("pre_tokenizer")])
         size = self._tokenizer.get_vocab_size(with_added_tokens=True)

@@ -21,6 +21,7 @@ from slipway_shared import errors
 from slipway_generator import machine
 from slipway_generator.engine import Delta, EngineLoad, GenerateRequest
 from slipway_generator.engines.delivery import Delivery
+from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.huggingface import HubTokenizer
 from slipway_generator.engines.sequence import Salt, Sequence, Vocabulary
 from slipway_generator.model import ModelCard, StartRefused
@@ -49,6 +50,7 @@ class OnnxEngine:
         self._settings = settings
         self._log = log
         self._vocabulary = Vocabulary(tokenizer.pieces, ends)
+        self._grammars = Grammars(tokenizer.pieces, tokenizer.control, ends, tokenizer.encode)
         self._lock = threading.Condition()
         self._waiting: list[Sequence] = []
         self._places: list[_Place] = []
@@ -61,6 +63,7 @@ class OnnxEngine:
         threads = machine.choose_threads(self._settings.threads, machine.usable_cores())
         self._log.info("onnxruntime-genai", threads=threads.count, threads_reason=threads.reason, turns=MAX_TURNS)
         self._places = await asyncio.to_thread(self._open, threads.count)
+        await asyncio.to_thread(self._grammars.prepare)
         self._delivery = Delivery()
         self._problem = None
         self._thread.start()
@@ -69,7 +72,8 @@ class OnnxEngine:
         if self._delivery is None:
             raise StartRefused("the engine was not started.")
         delivery = self._delivery
-        sequence = Sequence(request, self._vocabulary, delivery.deliver)
+        mask = await asyncio.to_thread(self._grammars.compile, request.constraint) if request.constraint is not None else None
+        sequence = Sequence(request, self._vocabulary, delivery.deliver, mask=mask)
         delivery.open(sequence)
         try:
             self._submit(sequence)

@@ -16,6 +16,9 @@ from slipway_generator.masking import Mask
 from slipway_generator.sampling import Row, Sampler, logprobs
 from slipway_generator.spelling import Spelling
 
+MAX_FORCED = 16
+"""Tokens that a constraint may append in one step; more follow in the next."""
+
 Deliver = Callable[["Sequence", Delta | Exception], None]
 Salt = tuple[str, str | None]
 
@@ -105,6 +108,7 @@ class Sequence:
             if self._ended() or at >= len(self.draft) or token != self.draft[at]:
                 break
         self._settle(len(tokens))
+        self._force(tokens, text)
         if self.finish is not None:
             text.append(self.spelling.finish())
         return self._delta("".join(text), tokens, scores)
@@ -123,18 +127,35 @@ class Sequence:
         self.sampler.accept(token)
         return token
 
-    def _append(self, token: int, row: Row, tokens: list[int], scores: list[TokenLogprob]) -> None:
+    def _keep(self, token: int, tokens: list[int]) -> None:
         tokens.append(token)
         self.tokens[self.length] = token
         self.length += 1
         self.generated += 1
+
+    def _append(self, token: int, row: Row, tokens: list[int], scores: list[TokenLogprob]) -> None:
+        self._keep(token, tokens)
         if self.request.logprobs is not None:
             scores.append(logprobs(row, token, self.request.logprobs))
         if self.first_token is None:
             self.first_token = time.monotonic()
 
+    def _force(self, tokens: list[int], text: list[str]) -> None:
+        """Append what the constraint leaves no choice about: the model only reads it, along with the next step's token."""
+        if self.mask is None or self.finish is not None or self.request.logprobs is not None:
+            return
+        for token in self.mask.forced()[:MAX_FORCED]:
+            if token in self.vocabulary.ends:
+                return
+            self.mask.accept(token)
+            self.sampler.accept(token)
+            self._keep(token, tokens)
+            text.append(self.spelling.feed(self.vocabulary.pieces[token]))
+            if self._ended():
+                return
+
     def _ended(self) -> bool:
-        if self.spelling.stopped:
+        if self.spelling.stopped or (self.mask is not None and self.mask.closed()):
             self.finish = "stop"
         elif self.generated >= self.request.max_tokens:
             # A constrained answer that is complete at the very limit has stopped; one that is not was cut.

@@ -8,8 +8,8 @@ from slipway_generator.channel import EventStream, Frames, JsonAnswer
 from slipway_generator.measured import measured
 from slipway_generator.merged import merge
 from slipway_generator.plan import plan_chat
-from slipway_generator.reading import PlainReading, Reading
 from slipway_generator.routes import access
+from slipway_generator.shape import shape_of
 
 router = APIRouter()
 
@@ -19,8 +19,9 @@ async def chat(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation with the loaded model."""
     opened, meter, context = access.opened(request), access.meter(request), access.context(request)
     opened.card.check_name(body.model)
-    requests = await plan_chat(opened, body, context)
-    readings: list[Reading] = [PlainReading() for _ in requests]
+    shape = shape_of(body)
+    requests = await plan_chat(opened, body, context, shape)
+    readings = [shape.reading() for _ in requests]
     kind = "chat.completion.chunk" if body.stream else "chat.completion"
     head = Head(kind, context.request_id, opened.card.id, opened.card.digest)
 

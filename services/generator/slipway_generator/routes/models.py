@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request
 from slipway_shared import errors
 
 from slipway_generator.completion import DetokenizeRequest, TokenizeRequest
-from slipway_generator.plan import as_template_sees, encode
+from slipway_generator.plan import encode
 from slipway_generator.routes import access
+from slipway_generator.shape import Shape, messages_for
 from slipway_generator.tokenizer import Piece, decode
 
 router = APIRouter()
@@ -26,7 +27,7 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     if body.model is not None:
         opened.card.check_name(body.model)
     if body.messages is not None:
-        pieces = opened.template.render([as_template_sees(message) for message in body.messages])
+        pieces = opened.template.render(messages_for(opened.template, body.messages, Shape()))
         tokens = list(await encode(opened, pieces))
     else:
         tokens = [] if not body.prompt else list(await encode(opened, [Piece(body.prompt)]))

@@ -8,12 +8,13 @@ from typing import Any
 from slipway_generator.engine import Delta, EngineLoad, GenerateRequest
 from slipway_generator.engines.delivery import Delivery
 from slipway_generator.engines.drafting import PromptLookup
+from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.llamacpp.context import Context
 from slipway_generator.engines.llamacpp.memory import KvMemory
 from slipway_generator.engines.llamacpp.scheduler import Limits, Scheduler
 from slipway_generator.engines.llamacpp.seat import Seated
 from slipway_generator.engines.llamacpp.weights import GgufTokenizer, Weights
-from slipway_generator.engines.sequence import Vocabulary
+from slipway_generator.engines.sequence import MAX_FORCED, Vocabulary
 from slipway_generator.model import StartRefused
 from slipway_generator.settings import Settings
 
@@ -28,6 +29,7 @@ class LlamaCppEngine:
         self._threads = threads
         self._log = log
         self._vocabulary = Vocabulary(tokenizer.pieces, weights.ends())
+        self._grammars = Grammars(tokenizer.pieces, tokenizer.control, self._vocabulary.ends, tokenizer.encode)
         self._context: Context | None = None
         self._scheduler: Scheduler | None = None
         self._delivery: Delivery | None = None
@@ -35,7 +37,7 @@ class LlamaCppEngine:
     async def start(self) -> None:
         settings = self._settings
         slots = settings.max_sequences + settings.prefix_entries
-        rows = max(settings.batch_tokens, 2 * settings.max_sequences + settings.draft_tokens)
+        rows = max(settings.batch_tokens, (1 + MAX_FORCED) * settings.max_sequences + 2 * settings.draft_tokens)
         self._context = await asyncio.to_thread(
             Context, self._weights, cells=self._cells, rows=rows, slots=slots, threads=self._threads, kv_type=settings.kv_type
         )
@@ -44,13 +46,15 @@ class LlamaCppEngine:
         self._delivery = Delivery()
         self._scheduler = Scheduler(self._context, memory, limits, self._delivery.flush, self._log)
         self._scheduler.start()
+        await asyncio.to_thread(self._grammars.prepare)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         if self._scheduler is None or self._delivery is None:
             raise StartRefused("the engine was not started.")
         scheduler, delivery = self._scheduler, self._delivery
         lookup = PromptLookup(self._settings.draft_tokens) if self._settings.speculate and request.prompt_logprobs is None else None
-        sequence = Seated(request, self._vocabulary, delivery.deliver, lookup=lookup)
+        mask = await asyncio.to_thread(self._grammars.compile, request.constraint) if request.constraint is not None else None
+        sequence = Seated(request, self._vocabulary, delivery.deliver, mask=mask, lookup=lookup)
         delivery.open(sequence)
         try:
             scheduler.submit(sequence)

@@ -157,9 +157,12 @@ class Scheduler:
             sequence.propose()
         else:
             sequence.forget_draft()
-        fed = np.concatenate([sequence.tokens[sequence.done : sequence.length], sequence.draft])
-        sequence.output = self._context.add(sequence.slot, sequence.done, fed, logits="all")
-        sequence.chunk = len(fed)
+        fresh = sequence.tokens[sequence.done : sequence.length]
+        sequence.unread = len(fresh)
+        sequence.output = self._context.add(sequence.slot, sequence.done, fresh, logits="last")
+        if len(sequence.draft):
+            self._context.add(sequence.slot, sequence.length, sequence.draft, logits="all")
+        sequence.chunk = 1 + len(sequence.draft)
 
     def _add_prompt(self, sequence: Seated, room: int) -> int:
         prompt = len(sequence.request.prompt)
@@ -180,7 +183,7 @@ class Scheduler:
         return logits
 
     def _take_answer(self, sequence: Seated, logits: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
-        sequence.done += 1
+        sequence.done += sequence.unread
         self._take(sequence, logits[sequence.output : sequence.output + sequence.chunk])
         if sequence.slot >= 0 and len(sequence.draft):
             self._memory.trim(sequence)

@@ -70,6 +70,7 @@ class GgufTokenizer:
         attributes = [int(self._api.llama_vocab_get_attr(self._vocabulary, token)) for token in range(weights.size)]
         # Control tokens say nothing in an answer; user-defined ones (tool-call tags, for example) are part of its text.
         self._pieces = [b"" if kind & _CONTROL else self._spell(token, special=True) for token, kind in enumerate(attributes)]
+        self.control = [token for token, kind in enumerate(attributes) if kind & _CONTROL]
         special = [token for token, kind in enumerate(attributes) if kind & (_CONTROL | _USER_DEFINED)]
         self._specials = {spelled: token for token in special if (spelled := self.spelling(token))}
         self._longest = max(1, *(len(piece) for piece in self._pieces))
