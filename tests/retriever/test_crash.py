@@ -3,6 +3,7 @@
 `KILLS=200 pytest tests/retriever/test_crash.py` runs the long form.
 """
 
+import http.client
 import os
 import random
 import socket
@@ -115,17 +116,21 @@ def process(folder: Path) -> Generator[tuple["subprocess.Popen[bytes]", str]]:
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as server:
         try:
             address = f"http://127.0.0.1:{port}"
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while not ready(address):
                 assert server.poll() is None and time.monotonic() < until, "the retriever did not start"
-                time.sleep(0.02)
+                time.sleep(0.05)
             yield server, address
         finally:
             server.kill()
 
 
 def ready(address: str) -> bool:
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
     try:
-        return httpx.get(f"{address}/readyz").status_code == 200
-    except httpx.TransportError:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
         return False
+    finally:
+        connection.close()

@@ -10,7 +10,7 @@ from slipway_shared import service
 
 from slipway_retriever.embed.batcher import Batcher, Urgency
 from slipway_retriever.embed.embedder import Embedder, HashEmbedder
-from slipway_retriever.index.exact import ExactIndex
+from slipway_retriever.index.adaptive import AdaptiveIndex
 from slipway_retriever.ingest import Ingestion
 from slipway_retriever.parse.formats import Bounds
 from slipway_retriever.parse.process import ParserProcess
@@ -38,7 +38,7 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
         )
         ingestion = Ingestion(tenants, batcher, parser, app.state.metrics, app.state.log.info)
         await asyncio.to_thread(ingestion.start)
-        searcher = Searcher(Shelf(lambda: ExactIndex(embedder.dimensions)))
+        searcher = Searcher(Shelf(lambda: AdaptiveIndex(embedder.dimensions, settings.exact_below)))
         app.state.parts = Parts(settings, tenants, batcher, ingestion, searcher)
         app.state.lifecycle.ready()
         yield

@@ -26,6 +26,14 @@ class ExactIndex:
     def remove(self, numbers: Numbers) -> None:
         self._index.remove_ids(faiss.IDSelectorBatch(numbers))
 
+    def stored(self) -> tuple[Numbers, NDArray[np.float32]]:
+        """Everything that is in: numbers, and vectors in the same order."""
+        numbers = faiss.vector_to_array(self._index.id_map)
+        vectors = (
+            faiss.downcast_index(self._index.index).reconstruct_n(0, len(self)) if len(self) else np.zeros((0, self._index.d), np.float32)
+        )
+        return numbers, vectors
+
     def search(self, vector: NDArray[np.float32], k: int, allowed: Numbers | None = None) -> tuple[Numbers, Scores]:
         parameters = None if allowed is None else _among(allowed)
         scores, numbers = self._index.search(vector[None], min(k, max(1, len(self))), params=parameters)
