@@ -68,7 +68,7 @@ class ChatTemplate:
             text = self._template.render(messages=guarded[0], tools=guarded[1], add_generation_prompt=True, **self._marks)
         except TemplateRefused as refused:
             raise errors.BadRequest(f"The model's chat template refuses these messages: {refused}.", param="messages") from None
-        except (TemplateError, SecurityError, TypeError, ValueError, KeyError, RecursionError) as error:
+        except (TemplateError, SecurityError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
             raise errors.BadRequest("The model's chat template cannot show these messages.", param="messages") from error
         return self._specials.cut(text, mark)
 
