@@ -1,0 +1,59 @@
+"""The command line: it teaches, it refuses in one sentence, and the tiny recipe goes the whole way."""
+
+import json
+from pathlib import Path
+
+import pytest
+from slipway_shared.manifest import load_verified
+from slipway_training.cli import app
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+pytest.importorskip("llama_cpp")
+
+runner = CliRunner()
+
+
+def test_help_teaches() -> None:
+    out = runner.invoke(app, ["reader", "--help"]).output
+    assert "--tiny" in out
+    assert "--dry-run" in out
+    assert "SIGTERM" in out
+
+
+def test_a_wrong_key_is_one_sentence() -> None:
+    result = runner.invoke(app, ["reader", "--tiny", "--dry-run", "model.layer=3"])
+    assert result.exit_code == 2
+    assert "model.layer" in result.output
+
+
+def test_without_data_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLIPWAY_DATA_DIR", raising=False)
+    result = runner.invoke(app, ["reader", f"run.out={tmp_path}/run"])
+    assert result.exit_code == 2
+    assert "SLIPWAY_DATA_DIR" in result.output
+
+
+def test_a_dry_run_measures_and_writes_nothing(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["reader", "--tiny", "--dry-run", f"run.out={tmp_path}/run"])
+    assert result.exit_code == 0, result.output
+    for word in ("parameters", "tokens", "MB", "tokens/s", "expected"):
+        assert word in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_tiny_recipe_goes_from_text_to_a_verified_flavor(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = runner.invoke(app, ["reader", "--tiny", f"run.out={out}", "data.tokens=12000"])
+    assert result.exit_code == 0, result.output
+    for flavor in ("int8", "int4", "int4-onnx"):
+        assert load_verified(out / "flavors" / flavor).manifest.model == "slipway-reader-tiny"
+    report = json.loads((out / "report.json").read_text())
+    assert report["parity"]["int8"]["same_next"] > 0.9
+    assert (out / "loss.svg").stat().st_size < 100_000
+    scored = runner.invoke(
+        app, ["evaluate", "reader", "--flavor", str(out / "flavors" / "int8"), "--set", "lookup_unseen", "--limit", "6", "--write"]
+    )
+    assert scored.exit_code == 0, scored.output
+    assert "extractive" in scored.output
+    assert "f1@lookup_unseen" in load_verified(out / "flavors" / "int8").manifest.eval

@@ -1,0 +1,5 @@
+"""`python -m slipway_training`."""
+
+from slipway_training.cli import main
+
+main()

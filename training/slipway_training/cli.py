@@ -1,0 +1,149 @@
+"""The command line: `python -m slipway_training reader`, `... evaluate reader`, `... export reader`.
+
+It knows options, tables and exit codes. It refuses to know how anything is done: it calls one function per verb.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from slipway_shared.manifest import ManifestError, find_flavors, load_verified
+
+from slipway_training.config import ReaderConfig, load_config
+from slipway_training.errors import TrainingError
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+TINY = "config.tiny.yaml"
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+    help="Build small language models: prepare data, train, evaluate, export.\n\nStart with `reader --tiny` (seconds, no data needed), then "
+    "`reader --dry-run` (what the real run costs on this machine).",
+)  # fmt: skip
+evaluate_app = typer.Typer(no_args_is_help=True, help="Measure a flavor beside the extractive baseline, with intervals.")
+export_app = typer.Typer(no_args_is_help=True, help="Write the flavors of a finished run.")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(export_app, name="export")
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value pairs laid over the recipe, such as model.layers=4 run.minutes=60")]
+Config = Annotated[Path | None, typer.Option(help="another config.yaml")]
+
+
+@app.command()
+def reader(
+    overrides: Overrides = None,
+    config: Config = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="a small run on self-made text: data to verified export in under a minute")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print parameters, tokens, memory and hours on this machine, then stop")
+    ] = False,
+    export_to: Annotated[
+        Path | None, typer.Option("--export-to", help="where the flavors go when the run is done; default RUN/flavors")
+    ] = None,
+) -> None:
+    """Train the grounded reader: it quotes the answer from numbered passages, cites it, or says that they do not hold it.
+
+    A run is restartable: stop it with Ctrl-C or SIGTERM, start it again with the same words, and it goes on at the next batch.
+    Data is read from the folder that `SLIPWAY_DATA_DIR` (or `run.data_dir=`) names.
+    """
+    console = Console()
+    with _told(console):
+        from slipway_training.reader import run_reader
+
+        recipe = load_config(config or RECIPES / "reader" / (TINY if tiny else "config.yaml"), overrides or [])
+        if dry_run:
+            _show_plan(console, recipe)
+            return
+        if not run_reader(recipe, export_to, console):
+            console.print("stopped; the same command goes on from here")
+            raise typer.Exit(75)  # EX_TEMPFAIL: try again
+
+
+@evaluate_app.command("reader")
+def evaluate_reader(
+    flavor: Annotated[Path, typer.Option(help="a flavor folder with a manifest")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="tokenizer.json of the run; default beside the flavors, or in the flavor itself")
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="squad_sample_validation, factbook_held_out, lookup_unseen")] = None,
+    limit: Annotated[int, typer.Option(help="at most this many items of a set; 0 means all")] = 0,
+    data_dir: Annotated[str, typer.Option(help="default: SLIPWAY_DATA_DIR")] = "",
+    write: Annotated[bool, typer.Option("--write", help="put the figures into the manifest")] = False,
+    report: Annotated[Path | None, typer.Option(help="also write them as JSON")] = None,
+) -> None:
+    """Exact match, F1, citations, abstention and groundedness with bootstrap 95 % intervals, beside the extractive baseline on the same inputs."""
+    console = Console()
+    with _told(console):
+        from slipway_training.evaluation.report import evaluate
+
+        evaluate(flavor, tokenizer, tuple(sets or ()), limit, data_dir, console, write=write, report=report)
+
+
+@export_app.command("reader")
+def export_reader(
+    run: Annotated[Path, typer.Argument(help="the folder of a run (run.out)")],
+    to: Annotated[Path, typer.Option(help="where the flavor folders go")],
+) -> None:
+    """Export the newest checkpoint of a run, finished or not, as int8, int4 (GGUF) and int4-onnx, and check each against its fp32 parent."""
+    console = Console()
+    with _told(console):
+        from slipway_training.reader import export_run
+
+        export_run(run, to, console)
+
+
+@export_app.command("card")
+def export_card(
+    run: Annotated[Path, typer.Argument(help="the folder of a run")],
+    to: Annotated[Path, typer.Option(help="the folder with the exported flavors; README.md is written there")],
+    evals: Annotated[list[str] | None, typer.Option("--eval", help="FLAVOR=FILE, a report of `evaluate reader --report`")] = None,
+) -> None:
+    """Write the model card from what training, export and evaluation left behind."""
+    console = Console()
+    with _told(console):
+        from slipway_training.export.card import write_card
+
+        flavors = [load_verified(folder) for folder in find_flavors(to)]
+        reports = {name: json.loads(Path(file).read_text(encoding="utf-8")) for name, _, file in (e.partition("=") for e in evals or [])}
+        write_card(run, flavors, reports, to / "README.md")
+        console.print(f"wrote {to / 'README.md'}")
+
+
+def _show_plan(console: Console, recipe: ReaderConfig) -> None:
+    from slipway_training.plan import make_plan
+
+    with console.status("measuring a few real steps"):
+        plan = make_plan(recipe)
+    table = Table("what", "value", title=f"{recipe.name}: dry run", title_justify="left")
+    for what, value in (
+        ("parameters", f"{plan.parameters:,}"),
+        ("training tokens", f"{plan.tokens:,} ({plan.tokens_per_parameter:.1f} a parameter)"),
+        ("memory", f"about {plan.memory_mb:,.0f} MB"),
+        ("measured here", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.gigaflops:.0f} GFLOP/s, {recipe.run.threads} thread(s)"),
+        ("expected", f"{plan.hours:.2f} h" + (f" (bounded by run.minutes={recipe.run.minutes:g})" if recipe.run.minutes else "")),
+    ):
+        table.add_row(what, value)
+    console.print(table)
+
+
+class _told:  # noqa: N801 - reads as a verb
+    """Turns our own errors into one sentence and exit code 2; every other one passes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TrainingError | ManifestError):
+            self._console.print(f"[red]error:[/] {error}", highlight=False)
+            raise typer.Exit(2) from error
+
+
+def main() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,117 @@
+"""The typed form of a reader recipe's config.yaml, and how overrides are laid over it.
+
+It knows names, units, defaults and their ranges. It refuses to know how anything is done.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from slipway_training.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Part):
+    """Shape of a Llama decoder. Widths that are multiples of 256 keep the K-quants of GGUF possible."""
+
+    vocab_size: Annotated[int, Field(ge=300, le=65535)] = 8192
+    width: Annotated[int, Field(ge=32)] = 256
+    layers: Annotated[int, Field(ge=1)] = 6
+    heads: Annotated[int, Field(ge=1)] = 8
+    kv_heads: Annotated[int, Field(ge=1)] = 4
+    mlp_width: Annotated[int, Field(ge=32)] = 512
+    context_tokens: Annotated[int, Field(ge=64)] = 1024
+    rope_theta: Annotated[float, Field(gt=0)] = 10000.0
+    copy_start: Annotated[float, Field(ge=0, le=2, description="strength of the copy-friendly start; 0 is the plain one")] = 0.5
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ModelConfig":
+        if self.width % self.heads or self.heads % self.kv_heads or (self.width // self.heads) % 2:
+            raise ValueError("heads must divide width, kv_heads must divide heads, and the head width must be even")
+        return self
+
+
+class Stage(_Part):
+    """One step of the curriculum: short rows first. `share` is its part of all tokens."""
+
+    share: Share
+    passages: tuple[int, int]
+    words: Annotated[int, Field(ge=10, description="at most this many words in all passages of a row")]
+    turns: Annotated[int, Field(ge=1, le=40)]
+    max_tokens: Annotated[int, Field(ge=64)]
+    echo_share: Annotated[Share, Field(description="share of questions that ask for a whole passage")] = 0.0
+
+
+class DataConfig(_Part):
+    """The mixture (weights need not sum to one) and the curriculum."""
+
+    mixture: dict[str, float]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    tokens: Annotated[int, Field(ge=1000, description="training tokens, all stages together")]
+    abstain_share: Share = 0.2
+    quote_share: Share = 0.15
+
+
+class OptimConfig(_Part):
+    """AdamW with warm-up and a straight line to zero (Bergsma et al. 2025, arXiv 2502.15938)."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    warmup_share: Share = 0.03
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    label_smoothing: Share = 0.0
+    first_token_weight: Annotated[
+        float, Field(ge=1, description="weight of a reply's first token: finding the place, where the rest is copying")
+    ] = 1.0
+    batch_tokens: Annotated[int, Field(ge=64, description="tokens of one optimizer step, padding not counted")] = 4096
+    prefix_loss: Annotated[float, Field(ge=0, description="weight of the next-token loss on passages and questions")] = 0.0
+    prefix_loss_until: Share = 0.3
+    prefix_loss_tokens: Annotated[int, Field(ge=0, description="at most this many passage tokens of a batch enter that loss")] = 512
+
+
+class RunConfig(_Part):
+    """Where and how long. `minutes` is a guard: learning rate and stop follow the clock when the tokens would take longer."""
+
+    seed: int = 17
+    threads: Annotated[int, Field(ge=1)] = 1
+    minutes: Annotated[float, Field(ge=0, description="0 means no guard, and a run that can be repeated bit by bit")] = 0.0
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] = 100
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    out: str = "runs/reader"
+    init_from: Annotated[str, Field(description="folder of an earlier run: its tokenizer and weights are the start of this one")] = ""
+    data_dir: str = ""
+
+
+class ReaderConfig(_Part):
+    """The whole recipe."""
+
+    name: str = "slipway-reader"
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
+
+
+def load_config(path: Path, overrides: list[str]) -> ReaderConfig:
+    """The recipe at `path` with `key=value` overrides (`model.layers=4`); raises ConfigError naming the key that is wrong."""
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing")
+    if bad := [o for o in overrides if "=" not in o]:
+        raise ConfigError(f"{bad[0]!r} is not of the form key=value, such as optim.learning_rate=1e-3")
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
+        return ReaderConfig.model_validate(OmegaConf.to_container(merged, resolve=True))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
