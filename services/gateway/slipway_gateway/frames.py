@@ -107,27 +107,60 @@ def _end(buffer: bytes, start: int) -> int:
     return min(ends, default=-1)
 
 
-async def relay(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGenerator[Frame]:
-    """The frames of `response`, `[DONE]` included. An error event, an early end and a broken connection raise: a cut is never a clean end."""
+MAX_TOGETHER = 16
+"""Frames that leave in one write at most, so that a limit on tokens cuts close to where it stands."""
+
+
+async def batches(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGenerator[list[Frame]]:
+    """The frames of `response` as they come, those that came together in one list; `[DONE]` is the last of them.
+
+    An error event, an early end and a broken connection raise: a cut is never a clean end. What came before them is given first.
+    """
     cutter = Cutter()
     try:
         async for chunk in response.content.iter_any():
-            for raw in cutter.feed(chunk):
-                frame = Frame(raw)
-                if frame.done:
-                    yield frame
-                    return
-                if raw.startswith(b":"):
-                    continue  # a keep-alive of the generator's; we send our own
-                if raw.startswith(b"event: error") or raw.startswith(b'data: {"error"'):
-                    raise errors.from_body(502, orjson.dumps(frame.document))
-                # Frames are not parsed to be relayed; garbage is told by its edges.
-                if not raw.startswith(b"data:") or not raw.rstrip().endswith(b"}"):
-                    raise errors.UpstreamFailed("The generator sent a frame that is not JSON.")
-                yield frame
+            frames, failure = _cut(cutter, chunk)
+            for start in range(0, len(frames), MAX_TOGETHER):
+                yield frames[start : start + MAX_TOGETHER]
+            if failure is not None:
+                raise failure
+            if frames and frames[-1].done:
+                return
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         raise upstream.failure(error) from error
     raise errors.UpstreamFailed("The generator's stream ended before its end.")
+
+
+def _cut(cutter: Cutter, chunk: bytes) -> tuple[list[Frame], errors.SlipwayError | None]:
+    """The good frames that `chunk` completes, up to the end or to the first that is none, and what is wrong with that one."""
+    frames: list[Frame] = []
+    for raw in cutter.feed(chunk):
+        if raw.startswith(b":"):
+            continue  # a keep-alive of the generator's; we send our own
+        frame = Frame(raw)
+        if frame.done:
+            return [*frames, frame], None
+        if (failure := _problem(frame)) is not None:
+            return frames, failure
+        frames.append(frame)
+    return frames, None
+
+
+async def relay(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGenerator[Frame]:
+    """The same frames one by one."""
+    async for batch in batches(upstream, response):
+        for frame in batch:
+            yield frame
+
+
+def _problem(frame: Frame) -> errors.SlipwayError | None:
+    """The error that a frame is or carries. Frames are not parsed to be relayed; garbage is told by its edges."""
+    raw = frame.raw
+    if raw.startswith(b"event: error") or raw.startswith(b'data: {"error"'):
+        return errors.from_body(502, orjson.dumps(frame.document))
+    if not raw.startswith(b"data:") or not raw.endswith((b"}\n\n", b"}\r\n\r\n")):
+        return errors.UpstreamFailed("The generator sent a frame that is not JSON.")
+    return None
 
 
 class Writer:

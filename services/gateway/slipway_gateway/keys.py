@@ -31,7 +31,7 @@ class Limits(BaseModel):
     @property
     def any(self) -> bool:
         """Whether there is anything to count."""
-        return self != NO_LIMITS
+        return bool(self.requests_per_minute or self.tokens_per_minute or self.concurrent_streams or self.budget_usd)
 
 
 NO_LIMITS = Limits()

@@ -64,17 +64,38 @@ class Pipeline:
     async def stream(self, ask: Ask) -> AsyncGenerator[bytes]:
         """The answer as SSE frames; raises before the first one when there will be none."""
         ask, evidence = await self._prepare(ask)
+        if not evidence.wanted and not self._safety.present:
+            async for together in self._relayed(ask):
+                yield together
+            return
         frames = self._shown(ask, evidence)
         if self._safety.present:
             frames = self._guard(ask).run(frames)
         async for frame in frames:
-            if not ask.wants_usage and frame.usage is not None and not frame.choices:
-                continue
-            if frame.done:
-                yield f": x-slipway-timing {ask.stages.summary()}\n\n".encode()
-            else:
-                ask.stages.mark("ttft")
-            yield frame.raw
+            if (raw := self._sent(ask, frame)) is not None:
+                yield raw
+
+    async def _relayed(self, ask: Ask) -> AsyncGenerator[bytes]:
+        """Nothing is to be judged or guarded: frames that came together leave together."""
+        shown = False
+        try:
+            async for batch in self._drafts.relayed(ask):
+                pieces = [raw for frame in batch if (raw := self._sent(ask, frame)) is not None]
+                shown = True
+                yield b"".join(pieces)
+        except AWAY as error:
+            if shown:
+                raise
+            self._instead(ask, NOTHING, error)
+
+    def _sent(self, ask: Ask, frame: Frame) -> bytes | None:
+        """What leaves for `frame`: its bytes, with the time that it took before the end; nothing for a usage frame that was not asked for."""
+        if frame.done:
+            return f": x-slipway-timing {ask.stages.summary()}\n\n".encode() + frame.raw
+        if not ask.wants_usage and frame.usage is not None and not frame.choices:
+            return None
+        ask.stages.mark("ttft")
+        return frame.raw
 
     async def _prepare(self, ask: Ask) -> tuple[Ask, Evidence]:
         """The prompt's verdict and the evidence, found side by side; a block cancels the search."""
