@@ -82,11 +82,12 @@ class CompletionRequest(Wire):
 
 
 class TokenizeRequest(Wire):
-    """`POST /tokenize`: a text, or a conversation as the chat route would show it to the model."""
+    """`POST /tokenize`: a text, or a conversation as the chat route would show it to the model. `special`: the text is the spelling of one special token."""
 
     model: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     prompt: Text | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    special: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> "TokenizeRequest":

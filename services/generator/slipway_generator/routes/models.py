@@ -29,6 +29,8 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     if body.messages is not None:
         pieces = opened.template.render(messages_for(opened.template, body.messages, Shape()))
         tokens = list(await encode(opened, pieces))
+    elif body.special:
+        tokens = [token for spelled, token in opened.tokenizer.specials.items() if spelled == body.prompt]
     else:
         tokens = [] if not body.prompt else list(await encode(opened, [Piece(body.prompt)]))
     return {"tokens": tokens, "count": len(tokens), "max_model_len": opened.card.context_tokens}

@@ -1,0 +1,88 @@
+"""`python -m slipway_generator.bench --model FOLDER [--llama-server PATH]`: measure, print the table, write JSON and SVG."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+from slipway_shared import manifest
+
+from slipway_generator.bench import peers, report
+from slipway_generator.bench.cases import all_cases
+from slipway_generator.bench.measure import Round, run_round
+
+
+def main() -> int:
+    """Parse, measure, report."""
+    parser = argparse.ArgumentParser(prog="slipway_generator.bench", description=(__doc__ or "").split(": ")[1])
+    parser.add_argument("--model", type=Path, default=Path("models/slipway-reader/int8"), help="folder of a GGUF flavor")
+    parser.add_argument(
+        "--llama-server", type=Path, default=os.environ.get("LLAMA_SERVER"), help="its binary (or LLAMA_SERVER); none: ours alone"
+    )
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--cases", nargs="+", help="only these")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--without", action="store_true", help="also run ours without drafts and prefix cache")
+    parser.add_argument("--out", type=Path, default=Path(".slipway/bench"))
+    return asyncio.run(_main(parser.parse_args()))
+
+
+async def _main(asked: argparse.Namespace) -> int:
+    verified = manifest.load_verified(asked.model)
+    if verified.manifest.engine != "llamacpp":
+        sys.stderr.write("the benchmark compares on a GGUF flavor\n")
+        return 2
+    measured: dict[report.Key, list[Round]] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        most = max(asked.streams)
+        running = [await stack.enter_async_context(peers.ours(asked.model, most, asked.threads, served_name="bench"))]
+        if asked.without:
+            off = {"speculate": "false", "prefix_entries": "0", "served_name": "bench"}
+            running.append(await stack.enter_async_context(peers.ours(asked.model, most, asked.threads, "slipway-plain", **off)))
+        if asked.llama_server:
+            context = verified.manifest.context_tokens
+            running.append(
+                await stack.enter_async_context(peers.llama_server(asked.llama_server, verified.entry, most, asked.threads, context))
+            )
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)))
+        cases = all_cases(tuple(asked.streams), asked.tokens, await _ends(session, running[0]))
+        for case in cases:
+            if asked.cases and case.name not in asked.cases:
+                continue
+            for number in range(asked.rounds + 1):
+                # Who goes first alternates; round 0 warms up and is not counted.
+                for peer in running if number % 2 else running[::-1]:
+                    done = await run_round(session, peer, case, number)
+                    if number:
+                        measured.setdefault((case.name, case.streams, peer.name), []).append(done)
+    _write(asked.out, report.summary(measured, running[-1].name), verified.digest)
+    return 0
+
+
+async def _ends(session: aiohttp.ClientSession, peer: peers.Peer) -> dict[str, int]:
+    """A bias against the tokens that end an answer, so that every peer generates as many as it is asked for."""
+    bias: dict[str, int] = {}
+    for spelled in ("<|end|>", "<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>"):
+        async with session.post(f"{peer.base}/tokenize", json={"prompt": spelled, "special": True}) as response:
+            tokens = (await response.json()).get("tokens", [])
+        if len(tokens) == 1:
+            bias[str(tokens[0])] = -100
+    return bias
+
+
+def _write(out: Path, rows: list[dict[str, object]], digest: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "generator.json").write_text(json.dumps({"model": digest, "rows": rows}, indent=1) + "\n")
+    (out / "generator.md").write_text(report.table(rows))
+    (out / "generator.svg").write_text(report.plot(rows))
+    sys.stdout.write(report.table(rows) + f"\n{out}/generator.json, .md, .svg\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""One round of one case on one peer: every stream at once, each timed frame by frame. It refuses to know what peers are."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import jsonschema
+import orjson
+from slipway_shared.dialect import sse
+
+from slipway_generator.bench.cases import SCHEMA, Case
+from slipway_generator.bench.peers import Peer, PeerFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Figures of one round; times in seconds. `valid`: share of constrained answers that satisfy the schema (1.0 for others)."""
+
+    tokens: int
+    wall: float
+    cpu: float
+    first: tuple[float, ...]
+    gaps: tuple[float, ...]
+    valid: float
+
+
+@dataclass
+class _Stream:
+    first: float = 0.0
+    gaps: list[float] | None = None
+    tokens: int = 0
+    text: str = ""
+
+
+async def run_round(session: aiohttp.ClientSession, peer: Peer, case: Case, number: int) -> Round:
+    """All streams of `case` at once."""
+    cpu, started = peer.cpu_seconds(), time.perf_counter()
+    streams = await asyncio.gather(*(_stream(session, peer, case, case.body(number, at)) for at in range(case.streams)))
+    wall = time.perf_counter() - started
+    return Round(
+        tokens=sum(stream.tokens for stream in streams),
+        wall=wall,
+        cpu=peer.cpu_seconds() - cpu,
+        first=tuple(stream.first for stream in streams),
+        gaps=tuple(gap for stream in streams for gap in stream.gaps or ()),
+        valid=sum(_valid(stream.text) for stream in streams) / len(streams) if case.schema else 1.0,
+    )
+
+
+async def _stream(session: aiohttp.ClientSession, peer: Peer, case: Case, body: dict[str, Any]) -> _Stream:
+    asked = {"model": "bench", **body, "stream": True, "stream_options": {"include_usage": True}}
+    started = previous = time.perf_counter()
+    out, reader = _Stream(gaps=[]), sse.FrameReader()
+    async with session.post(peer.base + case.path, json=asked) as response:
+        if response.status != 200:
+            raise PeerFailed(f"{peer.name} answered {case.name} with {response.status}: {(await response.text())[:300]}")
+        async for chunk in response.content.iter_any():
+            now = time.perf_counter()
+            fresh = sum(_take(out, payload) for payload in reader.feed(chunk))
+            if fresh and not out.first:
+                out.first = now - started
+            elif fresh and out.gaps is not None:
+                out.gaps.append(now - previous)
+            previous = now if fresh else previous
+    return out
+
+
+def _take(out: _Stream, payload: bytes) -> int:
+    """1 when the frame carries text."""
+    if payload == b"[DONE]":
+        return 0
+    event = orjson.loads(payload)
+    if event.get("usage"):
+        out.tokens = int(event["usage"]["completion_tokens"])
+    text = "".join((choice.get("text") or (choice.get("delta") or {}).get("content") or "") for choice in event.get("choices", ()))
+    out.text += text
+    return int(bool(text))
+
+
+def _valid(text: str) -> bool:
+    try:
+        jsonschema.validate(orjson.loads(text), SCHEMA)
+    except (orjson.JSONDecodeError, jsonschema.ValidationError):
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""The benchmark's arithmetic, and one small run of it against the real process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slipway_generator.bench import cases, report
+from slipway_generator.bench.measure import Round
+
+
+def test_ratios_are_above_one_where_ours_is_better() -> None:
+    fast = Round(tokens=100, wall=1.0, cpu=0.5, first=(0.1, 0.3), gaps=(0.01, 0.02), valid=1.0)
+    slow = Round(tokens=100, wall=2.0, cpu=1.0, first=(0.2, 0.6), gaps=(0.02, 0.04), valid=1.0)
+    rows = report.summary({("short", 1, "ours"): [fast, fast, slow], ("short", 1, "peer"): [slow]}, "peer")
+    assert rows[0]["figures"]["tokens_per_cpu_second"] == 200
+    assert rows[0]["ratios"]["tokens_per_cpu_second"] == 2.0
+    assert rows[0]["ratios"]["ttft_p50_seconds"] == 2.0  # 0.3 s against 0.6 s
+    assert rows[1]["ratios"] == {}
+    text = report.table(rows)
+    assert "200.0 (2.00x)" in text
+    assert report.plot(rows).count("<rect") == 3
+
+
+def test_quantiles_are_nearest_ranks() -> None:
+    assert report.quantile([3, 1, 2], 0.5) == 2
+    assert report.quantile([1.0] * 99 + [9.0], 0.99) == 9.0
+    assert report.quantile([], 0.5) == 0.0
+
+
+def test_every_peer_is_asked_the_same_and_rounds_differ() -> None:
+    made = cases.all_cases((1, 2), 8, {"2": -100})
+    assert len(made) == 12
+    long = next(case for case in made if case.name == "long")
+    assert long.body(1, 0) == long.body(1, 0) != long.body(2, 0)
+    shared = next(case for case in made if case.name == "shared")
+    first, second = (shared.body(1, stream)["prompt"] for stream in (0, 1))
+    assert first[:600] == second[:600]
+    assert first != second
+
+
+def test_a_small_run_writes_table_json_and_plot(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    arguments = ["--model", str(tiny_model), "--rounds", "1", "--streams", "2", "--tokens", "4", "--cases", "short", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway_generator.bench", *arguments], capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = json.loads((tmp_path / "generator.json").read_text())["rows"]
+    assert row["figures"]["tokens"] == 8
+    assert row["figures"]["tokens_per_cpu_second"] > 0
+    assert (tmp_path / "generator.svg").read_text().startswith("<svg")
