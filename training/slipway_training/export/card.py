@@ -24,8 +24,8 @@ general chat model: it has seen no dialogue, no instructions and almost no world
 """
 WEAK = """## Weaknesses
 
-- It copies well and finds badly: most errors are a fluent quotation of the wrong place. The platform holds every reply against the passages and
-  falls back to the extractive answer, and so should any other user.
+- It finds badly: most errors are a quotation of the wrong place, a broken quotation, or a wrong passage number (see `grounded` and `citation`).
+  The platform holds every reply against the passages and falls back to the extractive answer, and so should any other user.
 - English only. Questions that share no rare word with their passage are mostly missed. No arithmetic, no yes/no, no joining of two passages.
 - Literal figures (ports, paths, commands) are copied token by token; a rare name of many pieces can be cut short.
 - It was trained on invented documentation, country profiles, textbook prose and a few hundred encyclopaedia questions, and inherits their biases.
@@ -44,6 +44,7 @@ def write_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: Mapping[
         f"{config.model.width}, {config.model.vocab_size} byte-level BPE tokens with single digits, context {config.model.context_tokens}) that quotes "
         f"the answer from numbered passages. Trained on {sum(tokens):,} tokens on one thread of a shared CPU. License of the weights: Apache-2.0; see "
         "the data below.\n",
+        *(_verdict(name, figures) for name, figures in evaluation.items()),
         _flavor_table(flavors, report["parity"]),
         *(_figure_table(name, figures) for name, figures in evaluation.items()),
         USE,
@@ -98,6 +99,16 @@ def _figure_table(flavor: str, figures: Figures) -> str:
         f1 = by_reader["difference"]["f1"]
         lines.append(f"| {name} | f1 difference | {f1[0]:+.3f} [{f1[1]:+.3f}, {f1[2]:+.3f}] | | {f1[3]:.0f} |")
     return "\n".join(lines) + "\n"
+
+
+def _verdict(flavor: str, figures: Figures) -> str:
+    """Where the F1 stands beside the baseline's, in one sentence, from the paired intervals alone."""
+    words: list[str] = []
+    for name, by_reader in figures.items():
+        mean, low, high, _ = by_reader["difference"]["f1"]
+        place = "below" if high < 0 else "above" if low > 0 else "not told apart from"
+        words.append(f"{place} the extractive baseline on {name} ({mean:+.3f})")
+    return f"**{flavor}, F1 of the answers:** {'; '.join(words)}.\n"
 
 
 def _data(notes: Sequence[Provenance]) -> str:
