@@ -27,11 +27,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts a process with the given settings and returns a client of it."""
     running: list[subprocess.Popen[bytes]] = []
     clients: list[httpx.Client] = []
+    cache = tmp_path_factory.mktemp("encoder")
 
     def go(**settings: str | Path) -> httpx.Client:
         port = _free_port()
         env = {k: v for k, v in os.environ.items() if not k.startswith("SLIPWAY_")}
-        env |= {f"SLIPWAY_SAFETY_{name.upper()}": str(value) for name, value in settings.items()}
+        env |= {f"SLIPWAY_SAFETY_{name.upper()}": str(value) for name, value in ({"cache_dir": cache} | settings).items()}
         log = tmp_path_factory.mktemp("safety") / "log"
         with log.open("wb") as stderr:
             process = subprocess.Popen([sys.executable, "-m", "slipway_safety_filter", "--port", str(port)], env=env, stderr=stderr)

@@ -8,9 +8,10 @@ from fastapi import FastAPI
 from slipway_shared import service
 from slipway_shared.contracts import CheckRequest
 
-from slipway_safety_filter import policy
+from slipway_safety_filter import heads, policy
 from slipway_safety_filter.audit import Audit
 from slipway_safety_filter.check import Checker
+from slipway_safety_filter.classifier import Classifier
 from slipway_safety_filter.routes import Desk, router
 from slipway_safety_filter.settings import SafetySettings
 
@@ -26,7 +27,8 @@ def create_app(settings: SafetySettings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         audit = Audit(app.state.log, key, settings.audit_file)
-        checker = Checker(key)
+        classifier = Classifier(heads.load(), settings.cache_dir) if settings.classifier == "minilm" else None
+        checker = Checker(key, classifier)
         app.state.desk = Desk(checker, policies, app.state.metrics, audit)
         for side in ("input", "output"):
             checker.check(CheckRequest(text=_WARM_UP, side=side), policies.default)

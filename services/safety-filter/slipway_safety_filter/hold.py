@@ -8,11 +8,14 @@ redacts, as long as that span is at most MAX_MATCH_CHARS long. It refuses to kno
 from collections.abc import Iterable
 from typing import Any
 
+from slipway_safety_filter.check_digits import IBAN_LENGTHS
 from slipway_safety_filter.pattern import linear
 from slipway_safety_filter.spans import MAX_MATCH_CHARS, Span
 
 _NUMERIC = linear(r"(?:\+|\()?[0-9][0-9 ().\-/x+:#]*$|(?:\+|\()$")
-_ACCOUNT = linear(r"(?i)\b[a-z](?:[a-z](?:[0-9](?:[0-9](?:[ \-]?[a-z0-9])*[ \-]?)?)?)?$")
+_ACCOUNT = linear(
+    rf"(?i)\b(?:(?:{'|'.join(IBAN_LENGTHS)})(?:[0-9](?:[0-9](?:[ \-]?[a-z0-9])*[ \-]?)?)?|[{''.join(sorted({name[0] for name in IBAN_LENGTHS}))}])$"
+)
 _COMPACT_ID = linear(r"(?i)\b[a-z]{0,6}\d[a-z0-9+\-]*$")
 _RUN = linear(r"\S+$")
 _MIXED = linear(r"[0-9]|[a-z][A-Z]|_|://|=|[A-Za-z][-/+][A-Za-z]")

@@ -18,6 +18,7 @@ _BODY, _CHECK = 12, 8
 _LENGTH = len(PREFIX) + _BODY + _CHECK
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _RUN = re.compile(r"[A-Za-z0-9+/_\-]{16,}")
+_HEX = re.compile(r"[0-9A-Fa-f]{24,}")
 _WORD = re.compile(r"\w+")
 OVERLAP_WORDS = 16
 """That many words of a protected text, in order and side by side, score 1; the default threshold asks for three quarters of them."""
@@ -54,13 +55,16 @@ def _canaries(text: str) -> list[Span]:
 
 
 def _readings(text: str) -> list[str]:
-    said = [text[::-1], *views.decoded(text)]
-    said.append(text.translate(_ROT13))
+    said = [text[::-1], text.translate(_ROT13), *views.decoded(text)]
     for match in list(_RUN.finditer(text))[:16]:
         # A window may begin inside an encoded run, so every alignment is read.
         for shift in range(4):
             bare = match.group(0)[shift:].replace("-", "+").replace("_", "/")
             said.append(base64.b64decode(bare[: len(bare) & ~3]).decode("latin-1"))
+    for match in list(_HEX.finditer(text))[:16]:
+        for shift in range(2):
+            bare = match.group(0)[shift:]
+            said.append(bytes.fromhex(bare[: len(bare) & ~1]).decode("latin-1"))
     return said
 
 

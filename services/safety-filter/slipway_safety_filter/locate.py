@@ -14,6 +14,8 @@ _IBAN_CHARS = 46
 
 def cards(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Spans of the cards in the run of digits and single separators `text[start:end]`; each begins and ends at a group's border."""
+    if text[start - 1 : start] == "+":  # an international phone number
+        return
     run = text[start:end]
     places = [i for i, char in enumerate(run) if char.isdigit()]
     digits = "".join(run[i] for i in places)

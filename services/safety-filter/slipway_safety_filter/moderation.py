@@ -60,15 +60,24 @@ def response(results: list[ModerationResult]) -> ModerationResponse:
     return ModerationResponse(id=f"modr-{secrets.token_hex(12)}", model=MODEL, results=results)
 
 
-def result(checked: CheckResponse, scores: dict[str, float]) -> ModerationResult:
-    """`scores` are the calibrated harm scores; `checked` holds what reached its threshold. Personal data is shown and does not flag by itself."""
-    shown: dict[str, float] = {name: round(scores.get(name, 0.0), 6) for name in HARM_CATEGORIES} | dict.fromkeys(OWN_CATEGORIES, 0.0)
-    reached: set[str] = set()
+def result(checked: CheckResponse, scores: dict[str, float], reached: set[str]) -> ModerationResult:
+    """`scores` by category, of which `reached` their thresholds. Personal data and credentials are shown and do not flag by themselves."""
+    named = {category.removeprefix("harm."): score for category, score in scores.items()}
+    over = {category.removeprefix("harm.") for category in reached}
     for finding in checked.findings:
-        name = finding.category.removeprefix("harm.") if finding.category.startswith("harm.") else finding.category.partition(".")[0]
-        shown[name] = max(shown.get(name, 0.0), finding.score)
-        reached.add(name)
-    flags = {name: name in reached for name in shown}
-    flagged = bool(reached - {"pii", "secret"})
+        name = finding.category.partition(".")[0]
+        if name in ("pii", "secret"):
+            named[name] = max(named.get(name, 0.0), finding.score)
+            over.add(name)
+    threat = named.get("violence", 0.0)
+    # The finer categories are the joint probability of two coarse ones: no head was trained for them.
+    for fine, coarse in (("harassment/threatening", "harassment"), ("hate/threatening", "hate"), ("illicit/violent", "illicit")):
+        named[fine] = round(named.get(coarse, 0.0) * threat, 6)
+        if coarse in over and "violence" in over:
+            over.add(fine)
+    shown = {name: round(named.get(name, 0.0), 6) for name in (*HARM_CATEGORIES, *OWN_CATEGORIES)}
     types: dict[str, Any] = {name: ["text"] for name in shown}
-    return ModerationResult(flagged=flagged, categories=flags, category_scores=shown, category_applied_input_types=types)
+    return ModerationResult(
+        flagged=bool(over - {"pii", "secret"}), categories={name: name in over for name in shown}, category_scores=shown,
+        category_applied_input_types=types,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from slipway_safety_filter import check_digits, locate
 from slipway_safety_filter.pattern import Pattern, bare, linear
 
 _PHONE_WORDS = (
-    r"phones?|telephone|tel|call(?:ed|ing)?|mobile|cell(?:phone|ular)?|fax|dial|contact|reach|sms|text (?:me|us|him|her)|whatsapp|number|hotline|"
+    r"answering|phones?|telephone|tel|call(?:ed|ing)?|mobile|cell(?:phone|ular)?|fax|dial|contact|reach|sms|text (?:me|us|him|her)|whatsapp|number|hotline|"
     r"line|ring|telefon|handy|numéro|téléphone|teléfono|telefono"
 )
 _EXTENSION = r"(?:\s?(?:x|ext\.?|extension|#)\s?\d{1,6})?"
@@ -42,7 +42,9 @@ def _looks_numeric(value: str) -> bool:
 
 
 def _grouped_phone(value: str) -> bool:
-    return _phone(value) and any(c in value for c in " -()/.") and not value.replace(".", "", 1).isdigit()
+    # "09/27 123" is a card's date and code more often than a number to call.
+    long = value.startswith("(") or len(bare(value)) >= 8
+    return long and _phone(value) and any(c in value for c in " -()/.") and not value.replace(".", "", 1).isdigit()
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -51,9 +53,9 @@ PATTERNS: tuple[Pattern, ...] = (
             r"\b([a-z0-9][a-z0-9._+\-]* ?(?:\[at\]|\(at\)|\{at\}| at ) ?[a-z0-9\-]+ ?(?:\[dot\]|\(dot\)|\{dot\}| dot ) ?(?:[a-z0-9\-]+ ?(?:\[dot\]|\(dot\)| dot ) ?)?[a-z]{2,10})\b",
             0.85, ("dot",), ignore_case=True),
     Pattern("pii.phone", "phone_international", rf"(\+\d{{1,3}}[ .\-/]?(?:\(\d{{1,5}}\)[ .\-/]?)?(?:\d{{1,5}}[ .\-/]?){{1,6}}\d{{1,4}}{_EXTENSION})\b", 0.9, ("+",), 8, _phone, raw=True),
-    Pattern("pii.phone", "phone_00", rf"\b(00\d{{1,3}}[ .\-/]?(?:\(\d{{1,5}}\)[ .\-/]?)?(?:\d{{1,5}}[ .\-/]?){{1,6}}\d{{1,4}}{_EXTENSION})\b", 0.7, ("00",), 9, _phone, raw=True),
+    Pattern("pii.phone", "phone_00", rf"\b(00\d{{1,3}}[ .\-/]?(?:\(\d{{1,5}}\)[ .\-/]?)?(?:\d{{1,5}}[ .\-/]?){{1,6}}\d{{1,4}}{_EXTENSION})\b", 0.85, ("00",), 9, _phone, raw=True),
     Pattern("pii.phone", "phone_nanp", rf"((?:\b\+?1[ .\-])?(?:\(\d{{3}}\) ?|\b\d{{3}}[\-. ])\d{{3}}[\-. ]\d{{4}}{_EXTENSION})\b", 0.75, (), 10, _phone, raw=True),
-    Pattern("pii.phone", "phone_grouped", rf"(\(\d{{1,5}}\) ?\d{{2,5}}(?:[ \-./]\d{{2,5}}){{0,4}}{_EXTENSION}|\b0\d{{1,4}}[ \-/]\d{{2,8}}(?:[ \-./]\d{{2,5}}){{0,4}}{_EXTENSION})\b",
+    Pattern("pii.phone", "phone_grouped", rf"(\(\d{{1,5}}\) ?\d{{2,5}}(?:[ \-./]\d{{2,5}}){{0,4}}{_EXTENSION}|\b0\d{{1,4}}[ \-/]\d{{2,8}}(?:[ \-./]\d{{2,8}}){{0,4}}{_EXTENSION})\b",
             0.6, (), 7, _grouped_phone, raw=True, context=_PHONE_WORDS, near=0.8),
     Pattern("pii.phone", "phone_near_word", rf"(?:\b|\()(\d{{1,5}}\)?(?:[ \-./]?\d{{2,5}}){{1,5}}{_EXTENSION})\b", 0.0, (), 7, _phone, raw=True, context=_PHONE_WORDS, near=0.65),
     Pattern("pii.card", "card_luhn", r"\b\d(?:[ .\-]?\d){11,}\b", 0.97, (), 12, locate=locate.cards),

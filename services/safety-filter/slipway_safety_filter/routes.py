@@ -16,10 +16,11 @@ from slipway_shared.metrics import Metrics
 from slipway_safety_filter import leaks, moderation
 from slipway_safety_filter.audit import Audit
 from slipway_safety_filter.check import Checker
+from slipway_safety_filter.classifier import HARM_HEADS
 from slipway_safety_filter.policy import Policies, Policy
 from slipway_safety_filter.spans import MAX_MATCH_CHARS
 
-INLINE_CHARS = 4096
+INLINE_CHARS = 1024
 """A check of more text than this runs beside the event loop, so that health and small checks never wait for it."""
 
 
@@ -43,6 +44,15 @@ class Desk:
         self._count(request, response, time.perf_counter() - started)
         self._audit.record(context, request, response)
         return response
+
+    async def moderate(self, text: str, context: RequestContext) -> moderation.ModerationResult:
+        """Every category's score, whatever the policy does about it."""
+        checked = await self.check(CheckRequest(text=text), context)
+        policy = self.policies.of(context.tenant)
+        harms = await asyncio.to_thread(self.checker.harms, text, HARM_HEADS)
+        attacks = await asyncio.to_thread(self.checker.attacks, text)
+        reached = {span.category for span in [*harms, *attacks] if span.score >= policy.row(span.category).threshold}
+        return moderation.result(checked, {span.category: span.score for span in [*harms, *attacks]}, reached)
 
     def _count(self, request: CheckRequest, response: CheckResponse, seconds: float) -> None:
         self._metrics.histogram("slipway_safety_seconds", side=request.side).observe(seconds)
@@ -89,8 +99,7 @@ def router() -> APIRouter:
 
     @routes.post("/v1/moderations")
     async def moderations(body: moderation.ModerationRequest, desk: DeskOf, context: ContextOf) -> moderation.ModerationResponse:
-        results = [moderation.result(await desk.check(CheckRequest(text=text), context), {}) for text in body.texts()]
-        return moderation.response(results)
+        return moderation.response([await desk.moderate(text, context) for text in body.texts()])
 
     @routes.get("/v1/policy")
     async def policy(desk: DeskOf, context: ContextOf) -> PolicyDocument:

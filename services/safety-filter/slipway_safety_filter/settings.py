@@ -1,6 +1,7 @@
 """What the safety filter can be told."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from slipway_shared.settings import ServiceSettings, service_config
@@ -13,6 +14,8 @@ class SafetySettings(ServiceSettings):
 
     port: int = Field(default=8105, ge=0, le=65535)
     policy_file: Path | None = Field(default=None, description="JSON: changes to the built-in policy, for everybody and per tenant")
+    classifier: Literal["minilm", "none"] = Field(default="minilm", description="none: rules alone, no weights")
+    cache_dir: Path = Field(default=Path(".slipway/safety"), description="where the converted encoder is kept")
     audit_file: Path | None = Field(default=None, description="where decisions are appended as JSON lines; the log when unset")
     hash_key: SecretStr | None = Field(
         default=None,

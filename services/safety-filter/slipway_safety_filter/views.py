@@ -9,6 +9,7 @@ import binascii
 import codecs
 import unicodedata
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -37,7 +38,6 @@ _BASE64 = linear(r"[A-Za-z0-9+/_\-]{16,}={0,2}")
 _HEX = linear(r"(?:[0-9A-Fa-f]{2}[ :]?){10,}")
 _PERCENT = linear(r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9._\-+]){12,}")
 _BINARY = linear(r"(?:[01]{8} ?){6,}")
-_NOT_LETTER = linear(r"[^a-z]+")
 _ENGLISH = frozenset({
     "the", "and", "you", "your", "all", "instructions", "ignore", "previous", "to", "of", "in", "is", "are", "with", "prompt", "system", "rules",
     "now", "that", "this", "as", "do", "not", "what", "tell",
@@ -129,7 +129,7 @@ def _letters(run: str) -> str:
 def decoded(text: str, depth: int = 2) -> list[str]:
     """What base64, hexadecimal, percent, binary and ROT13 parts of `text` say, where they say readable text; at most MAX_DECODED of them."""
     out: list[str] = []
-    for pattern, decode in ((_BASE64, _from_base64), (_HEX, _from_hex), (_PERCENT, _from_percent), (_BINARY, _from_binary)):
+    for pattern, decode in _decoders(text):
         for match in pattern.finditer(text):
             if len(out) >= MAX_DECODED:
                 return out
@@ -139,11 +139,24 @@ def decoded(text: str, depth: int = 2) -> list[str]:
             out.append(said)
             if depth > 1:
                 out.extend(decoded(said, depth - 1)[: MAX_DECODED - len(out)])
-    if (turned := _from_rot13(text[:MAX_DECODED_CHARS])) is not None:
-        out.append(turned)
-    if (mirrored := _from_mirror(text[:MAX_DECODED_CHARS])) is not None:
-        out.append(mirrored)
-    return out
+    head = text[:MAX_DECODED_CHARS]
+    plain = _english(head)
+    return out + [turned for turned in (codecs.encode(head, "rot13"), head[::-1]) if _english(turned) > max(2, plain)]
+
+
+def _decoders(text: str) -> list[tuple[Any, Callable[[str], str | None]]]:
+    """The encodings that can occur in `text` at all: most texts hold none, and need no search."""
+    longest = max(map(len, text.split()), default=0)
+    found: list[tuple[Any, Callable[[str], str | None]]] = []
+    if longest >= 16:
+        found.append((_BASE64, _from_base64))
+    if longest >= 20 or _HEX.search(text) is not None:
+        found.append((_HEX, _from_hex))
+    if text.count("%") >= 3:
+        found.append((_PERCENT, _from_percent))
+    if text.count("01") >= 4:
+        found.append((_BINARY, _from_binary))
+    return found
 
 
 def _readable(raw: bytes) -> str | None:
@@ -180,15 +193,5 @@ def _from_binary(run: str) -> str | None:
     return _readable(bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8)))
 
 
-def _from_rot13(text: str) -> str | None:
-    turned = codecs.encode(text, "rot13")
-    return turned if _english(turned) > max(2, _english(text)) else None
-
-
-def _from_mirror(text: str) -> str | None:
-    mirrored = text[::-1]
-    return mirrored if _english(mirrored) > max(2, _english(text)) else None
-
-
 def _english(text: str) -> int:
-    return len(_ENGLISH.intersection(_NOT_LETTER.split(text.lower())))
+    return len(_ENGLISH.intersection(text.lower().replace(".", " ").replace(",", " ").split()))
