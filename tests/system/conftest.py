@@ -19,7 +19,7 @@ import pytest
 from slipway_cli import places, processes, state
 
 ROOT = Path(__file__).parents[2]
-QUESTION = "Which variable moves the port of the edge?"
+QUESTION = "What port does the edge listen on?"
 START_SECONDS = 170
 
 

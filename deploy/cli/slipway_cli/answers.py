@@ -15,8 +15,8 @@ _MARKS = {
     "safety": "stopped by the safety filter",
 }
 _REASONS = {
-    "not_grounded": "the model's answer did not stand on them",
-    "model_abstained": "the model found no answer in them",
+    "not_grounded": "the model's answer did not stand on any",
+    "model_abstained": "the model found no answer in the passages",
     "generator_down": "the generator is down",
     "generator_overloaded": "the generator is overloaded",
     "retriever_down": "the retriever is down",

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from slipway_cli import answers, api, ingest, launch, models, places, secret, state
 
-QUESTION = "Which variable moves the port of the edge?"
+QUESTION = "What port does the edge listen on?"
 
 
 def run(console: Console, timeout: float, *, quick: bool) -> None:
