@@ -17,6 +17,7 @@ from slipway_gateway.account import Accounts
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.desk import Desk
 from slipway_gateway.door import Door
+from slipway_gateway.idempotency import Idempotency
 from slipway_gateway.keys import KeyRing, KeyStore
 from slipway_gateway.keystores import FileKeys, RedisKeys
 from slipway_gateway.leaves import Leaves, Parts
@@ -60,7 +61,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     wired = app.state.wired = _wire(settings, app.state.metrics)
     desk = Desk(wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds)
     for router in (
-        chat_routes(desk, wired.pipeline, wired.accounts),
+        chat_routes(desk, wired.pipeline, wired.accounts, Idempotency(settings.idempotency_seconds)),
         response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.redis, settings.response_seconds), wired.background),
         completion_routes(wired.parts.generator, wired.safety, wired.catalog, wired.accounts, settings),
         part_routes(wired.parts, wired.accounts),

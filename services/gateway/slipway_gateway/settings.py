@@ -50,6 +50,9 @@ class GatewaySettings(ServiceSettings):
     breaker_failures: int = Field(default=5, ge=1, le=1000, description="failures in a row after which a part is not asked for a while")
     breaker_seconds: float = Field(default=5.0, gt=0, le=600, description="that while; then one request probes")
 
+    idempotency_seconds: float = Field(
+        default=600.0, gt=0, le=86_400, description="how long an answer under an Idempotency-Key is given again"
+    )
     response_seconds: int = Field(default=86_400, ge=60, le=366 * 86_400, description="how long a stored response is remembered")
 
     min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")

@@ -4,35 +4,48 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request, Response
+from slipway_shared import errors
 from slipway_shared.dialect.chat import ChatCompletion, ChatRequest
 
 from slipway_gateway.account import Accounts
 from slipway_gateway.ask import Ask
 from slipway_gateway.desk import CALLER_GONE, Desk
+from slipway_gateway.idempotency import Idempotency, Kept
 from slipway_gateway.pipeline import Pipeline
 from slipway_gateway.streaming import EventStream, Gone, unless_gone
 from slipway_gateway.surface import body_of, described
 
+_PATH = "/v1/chat/completions"
 _EXAMPLE = {"model": "slipway-reader", "messages": [{"role": "user", "content": "What is Slipway?"}], "retrieval": {"top_k": 5}}
 
 
-def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts) -> APIRouter:
+def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, idempotency: Idempotency) -> APIRouter:
     """The chat endpoint on `pipeline`."""
     router = APIRouter(tags=["chat"])
 
-    @router.post("/v1/chat/completions", openapi_extra=body_of(ChatRequest, _EXAMPLE), responses=described(ChatCompletion, stream=True))
+    @router.post(_PATH, openapi_extra=body_of(ChatRequest, _EXAMPLE), responses=described(ChatCompletion, stream=True))
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, from retrieved passages where asked; streams when `stream` is true."""
-        ask = await desk.read(request, await request.body())
+        body = await request.body()
+        key = request.headers.get("idempotency-key")
+        ask = await desk.read(request, body)
         headers = desk.truth(ask)
-        if ask.request.stream:
+        if ask.request.stream and key is None:
             frames = _within_limits(pipeline.stream(ask), ask, accounts)
             return EventStream(
                 frames, headers=headers, keepalive_seconds=desk.keepalive_seconds, ended=lambda: accounts.close_behind(ask.account)
             )
+
+        async def whole() -> Kept:
+            answer = await unless_gone(request.receive, pipeline.complete(ask))
+            return Kept(answer, headers())
+
+        # A call that is answered from memory has an account too: it is closed with nothing used.
         settled = False
         try:
-            body = await unless_gone(request.receive, pipeline.complete(ask))
+            if ask.request.stream:
+                raise errors.BadRequest("Idempotency-Key is for calls that are not streamed.", param="stream")
+            kept, again = (await whole(), False) if key is None else await idempotency.once(ask.context.tenant, _PATH, key, body, whole)
             settled = True
             left = await accounts.close(ask.account)
         except Gone:
@@ -40,7 +53,8 @@ def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts) -> APIRouter
         finally:
             if not settled:
                 accounts.close_behind(ask.account)
-        return Response(body, media_type="application/json", headers={**headers(), **left})
+        replayed = {"x-slipway-replayed": "true"} if again else {}
+        return Response(kept.body, media_type="application/json", headers={**kept.headers, **left, **replayed})
 
     return router
 
