@@ -54,11 +54,11 @@ async def test_an_answer_that_does_not_quote_is_replaced_and_was_never_shown(pla
 
 async def test_a_model_that_abstains_is_believed_and_marked(platform: Any) -> None:
     platform.generator.text = "The sources do not hold the answer."
-    platform.reranker.evidence = 0.5
+    platform.reranker.evidence = 0.4
     for model in ("reader", "chat"):
         text, annotations = await both(platform, model=model, retrieval={})
         assert text == platform.generator.text
-        assert annotations == [{"type": "abstention", "reason": "model_abstained", "evidence": 0.5}]
+        assert annotations == [{"type": "abstention", "reason": "model_abstained", "evidence": 0.4}]
 
 
 async def test_a_reader_that_finds_nothing_in_strong_evidence_is_replaced_by_quotes(platform: Any) -> None:

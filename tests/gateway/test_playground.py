@@ -91,6 +91,17 @@ async def test_without_a_key_the_page_asks_for_one(platform: Any, browser: Brows
     await expect(page.locator("#model option")).to_have_count(2)
 
 
+async def test_the_documentation_draws_the_api_without_loading_anything_from_elsewhere(platform: Any, browser: Browser) -> None:
+    problems: list[str] = []
+    page = await browser.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    await page.goto(f"{platform.url}/docs")
+    await expect(page.locator(".operation h2", has_text="/v1/chat/completions")).to_be_visible()
+    await expect(page.locator(".operation h2", has_text="/v1/responses").first).to_be_visible()
+    assert problems == []
+
+
 async def test_the_page_may_load_nothing_from_elsewhere(platform: Any) -> None:
     async with platform.client.get("/") as response:
         assert "default-src 'none'" in response.headers["content-security-policy"]

@@ -94,6 +94,10 @@ class Contender:
             self.process.wait()
 
 
+class WrongAnswer(Exception):
+    """A contender's answer is not the mock's."""
+
+
 async def ask(client: aiohttp.ClientSession, to: Contender, *, stream: bool) -> tuple[int, bytes]:
     body = {**ASKED, "stream": True, "stream_options": {"include_usage": True}} if stream else ASKED
     async with client.post(f"http://127.0.0.1:{to.port}/v1/chat/completions", json=body, headers=to.headers) as response:
@@ -119,7 +123,7 @@ async def load(to: Contender, count: int, concurrency: int, *, stream: bool, exp
                 status, raw = await ask(client, to, stream=stream)
                 latencies.append(time.perf_counter() - begun)
                 if status != 200 or text_of(raw, stream=stream) != expected:
-                    raise SystemExit(f"{to.name} answered wrongly: {status} {raw[:300]!r}")
+                    raise WrongAnswer(f"{to.name} answered wrongly: {status} {raw[:300]!r}")
 
         await asyncio.gather(*(caller() for _ in range(concurrency)))
     return latencies
@@ -135,7 +139,14 @@ async def measure(to: Contender, texts: dict[bool, str], requests: int, frames: 
     to.note("c1 p50 us", statistics.median(one) * 1e6)
     streams = max(10, requests // 10)
     before = to.cpu()
-    await load(to, streams, 8, stream=True, expected=texts[True])
+    try:
+        await load(to, streams, 8, stream=True, expected=texts[True])
+    except WrongAnswer as error:
+        if to.name.startswith("slipway"):
+            raise
+        # A peer that cannot relay the mock's streams has no figure here, and the table says why.
+        to.note(f"streams failed ({error})"[:160], 1.0)
+        return
     to.note("CPU us per streamed frame", (to.cpu() - before) / (streams * (frames + 3)) * 1e6)
 
 

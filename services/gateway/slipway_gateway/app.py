@@ -37,6 +37,8 @@ from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.surface import describe
 from slipway_gateway.upstream import Bounds, Session, Upstream
 
+_FOREIGN_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
+
 
 @dataclass(frozen=True, slots=True)
 class Wired:
@@ -58,6 +60,8 @@ class Wired:
 def create_app(settings: GatewaySettings) -> FastAPI:
     """Slipway's gateway: the only public door, with OpenAI's API, keys, and retrieval before every answer."""
     app = service.build("gateway", settings, routers=[], lifespan=_lifespan, trusted=False)
+    # FastAPI's own documentation pages load scripts from elsewhere; ours stand among the playground's routes.
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in _FOREIGN_DOCS]
     wired = app.state.wired = _wire(settings, app.state.metrics)
     desk = Desk(wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds)
     for router in (

@@ -15,7 +15,7 @@ from slipway_gateway.keys import Key, KeyRing, bearer, digest
 from slipway_gateway.limiter import Limiter
 
 OPEN_ROUTES = frozenset({
-    "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/", "/playground/app.js", "/playground/style.css", "/favicon.ico",
+    "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/", "/playground/app.js", "/playground/style.css", "/playground/docs.js",
 })  # fmt: skip
 """Every path that answers without a key. docs/gateway.md prints this list and a test walks all routes against it."""
 

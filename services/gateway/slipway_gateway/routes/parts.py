@@ -70,19 +70,20 @@ def part_routes(parts: Parts, accounts: Accounts) -> APIRouter:
 
     _relay(router, "/v1/rerank", RerankRequest, lambda: _present(parts.reranker, "reranker"))
     _relay(router, "/v1/moderations", ModerationRequest, lambda: _present(parts.safety, "safety filter"))
-    _relay(router, "/tokenize", TokenizeRequest, lambda: _present(parts.generator, "generator"))
-    _relay(router, "/detokenize", DetokenizeRequest, lambda: _present(parts.generator, "generator"))
+    for prefix in ("", "/v1"):  # vLLM's path, and ours behind the edge, which routes /v1 alone
+        _relay(router, f"{prefix}/tokenize", TokenizeRequest, lambda: _present(parts.generator, "generator"), at="/tokenize")
+        _relay(router, f"{prefix}/detokenize", DetokenizeRequest, lambda: _present(parts.generator, "generator"), at="/detokenize")
     return router
 
 
-def _relay(router: APIRouter, path: str, model: type[BaseModel], part: Callable[[], Upstream]) -> None:
+def _relay(router: APIRouter, path: str, model: type[BaseModel], part: Callable[[], Upstream], at: str | None = None) -> None:
     async def relay(request: Request) -> Response:
         body = await request.body()
         parse(model, body)
-        return Response(await part().post(path, body, _context(request)), media_type="application/json")
+        return Response(await part().post(at or path, body, _context(request)), media_type="application/json")
 
     relay.__doc__ = model.__doc__
-    router.add_api_route(path, relay, methods=["POST"], openapi_extra=body_of(model), responses=described(), name=path.rsplit("/", 1)[-1])
+    router.add_api_route(path, relay, methods=["POST"], openapi_extra=body_of(model), responses=described(), name=path.strip("/"))
 
 
 def _present(part: Upstream | None, name: str) -> Upstream:

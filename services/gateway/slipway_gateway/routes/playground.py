@@ -1,4 +1,4 @@
-"""The playground: three static files, read once, under a strict content policy. They need no key; what they call does."""
+"""The playground and the API's documentation: static files, read once, under a strict content policy. They need no key; what they call does."""
 
 from importlib.resources import files
 
@@ -14,13 +14,15 @@ HEADERS = {
 
 
 def playground_routes() -> APIRouter:
-    """`/` and its script and style."""
+    """`/`, `/docs`, their scripts and their style."""
     router = APIRouter(include_in_schema=False)
     folder = files("slipway_gateway") / "playground"
     for path, name, kind in (
         ("/", "index.html", "text/html; charset=utf-8"),
         ("/playground/app.js", "app.js", "text/javascript; charset=utf-8"),
         ("/playground/style.css", "style.css", "text/css; charset=utf-8"),
+        ("/docs", "docs.html", "text/html; charset=utf-8"),
+        ("/playground/docs.js", "docs.js", "text/javascript; charset=utf-8"),
     ):
         _serve(router, path, (folder / name).read_bytes(), kind)
     return router
