@@ -57,7 +57,7 @@ class GatewaySettings(ServiceSettings):
 
     min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")
     strong_evidence: float = Field(
-        default=0.75, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
+        default=0.45, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
     )
     candidates: int = Field(default=20, ge=1, le=100, description="passages fetched for the reranker to choose from")
     reader_tokens: int = Field(default=96, ge=1, le=4096, description="a reader's answer is held until checked, so it is bounded by this")
