@@ -33,23 +33,35 @@ def test_more_than_there_is_cannot_be_taken() -> None:
         Ledger(4).take(5)
 
 
-def entry(slot: int, tokens: list[int], tenant: str = "a") -> Entry:
-    return Entry((tenant, None), np.asarray(tokens, dtype=np.int32), slot, np.empty(0, dtype=np.int32))
+def entry(tokens: list[int], tenant: str = "a", size: int = 10) -> Entry:
+    return Entry((tenant, None), np.asarray(tokens, dtype=np.int32), np.zeros(size, dtype=np.uint8))
 
 
-def test_the_longest_beginning_of_the_same_tenant_wins_and_is_kept_longest() -> None:
-    cache = PrefixCache(4)
-    for one in (entry(0, [1, 2, 3, 4]), entry(1, [1, 2, 9]), entry(2, [1, 2, 3, 4, 5], "b")):
+def test_the_longest_beginning_of_the_same_tenant_wins() -> None:
+    cache = PrefixCache(4, 1000)
+    for one in (entry([1, 2, 3, 4]), entry([1, 2, 9]), entry([1, 2, 3, 4, 5], "b")):
         cache.add(one)
     found, length = cache.find(("a", None), np.asarray([1, 2, 3, 7], dtype=np.int32))
     assert found is not None
-    assert (found.slot, length) == (0, 3)
+    assert (found.tokens.tolist(), length) == ([1, 2, 3, 4], 3)
     assert cache.find(("a", "lora"), np.asarray([1, 2], dtype=np.int32)) == (None, 0)
-    oldest = cache.oldest()
-    assert oldest is not None
-    assert oldest.slot == 1
-    assert [one.slot for one in cache.covered_by(("a", None), np.asarray([1, 2, 3, 4, 5], dtype=np.int32))] == [0]
-    assert cache.covers(("a", None), np.asarray([1, 2], dtype=np.int32))
+    assert not cache.wants(("b", None), np.asarray([1, 2, 3], dtype=np.int32))
+
+
+def test_the_limits_hold_and_the_least_recently_used_goes_first() -> None:
+    cache = PrefixCache(3, 35)
+    for first in (1, 2, 3):
+        cache.add(entry([first] * 20))
+    assert cache.find(("a", None), np.asarray([1] * 20, dtype=np.int32))[1] == 20
+    cache.add(entry([4] * 20))
+    assert [cache.find(("a", None), np.asarray([first] * 20, dtype=np.int32))[1] for first in (1, 2, 3, 4)] == [20, 0, 20, 20]
+    cache.add(entry([5] * 20, size=30))
+    assert (len(cache), cache.bytes) == (1, 30)
+    cache.add(entry([5] * 30, size=31))  # it holds all of the former, which goes
+    assert (len(cache), cache.bytes) == (1, 31)
+    cache.clear()
+    assert (len(cache), cache.bytes) == (0, 0)
+    assert PrefixCache(0, 100).wants(("a", None), np.asarray([1] * 20, dtype=np.int32)) is False
 
 
 @given(st.lists(st.integers(0, 2), max_size=8), st.lists(st.integers(0, 2), max_size=8))

@@ -29,7 +29,8 @@ class Settings(ServiceSettings):
     kv_type: Literal["f16", "f32", "q8_0"] = Field(default="f16", description="llama.cpp: number format of the KV cache")
     batch_tokens: int = Field(default=512, ge=16, le=8192, description="rows of one decode call")
     prefill_chunk: int = Field(default=128, ge=1, le=8192, description="prompt rows of one decode call while other sequences stream")
-    prefix_entries: int = Field(default=24, ge=0, le=120, description="finished sequences kept for their prefix; 0 turns the cache off")
+    prefix_entries: int = Field(default=64, ge=0, le=4096, description="finished sequences kept for their prefix; 0 turns the cache off")
+    prefix_mb: int = Field(default=256, ge=1, le=1 << 20, description="memory that kept prefixes may take")
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="for requests without one; None: 0 for readers, 0.7 for chat models"
     )

@@ -5,6 +5,7 @@ owns it. It refuses to know requests.
 """
 
 import ctypes
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from slipway_generator.engines.llamacpp.weights import Weights
 from slipway_generator.model import StartRefused
 
+State = NDArray[np.uint8]
 _NO_SLOT = 1
 
 
@@ -114,20 +116,26 @@ class Context:
         """Forget everything."""
         self._api.llama_memory_clear(self._memory, True)
 
-    def save(self, slot: int) -> bytes:
-        """The cells of `slot` as bytes."""
+    def save(self, slot: int) -> State:
+        """The cells of `slot`, copied out; restoring them gives the same logits."""
         size = int(self._api.llama_state_seq_get_size(self._context, slot))
-        buffer = (ctypes.c_uint8 * size)()
-        written = int(self._api.llama_state_seq_get_data(self._context, buffer, size, slot))
-        return bytes(memoryview(buffer)[:written])
+        state = np.empty(size, dtype=np.uint8)
+        written = int(self._api.llama_state_seq_get_data(self._context, _bytes(state), size, slot))
+        return state[:written]
 
-    def restore(self, slot: int, state: bytes) -> bool:
-        """Put saved cells into the empty `slot`; False when they do not fit."""
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        return int(self._api.llama_state_seq_set_data(self._context, buffer, len(state), slot)) > 0
+    def restore(self, slot: int, state: State) -> bool:
+        """Put saved cells into the empty `slot`; False when they do not fit, and the slot is empty then."""
+        fits = int(self._api.llama_state_seq_set_data(self._context, _bytes(state), len(state), slot)) > 0
+        if not fits:
+            self.cut(slot, 0)
+        return fits
 
     def free(self) -> None:
         """Give the memory back."""
         if self._context:
             self._api.llama_free(self._context)
             self._context = None
+
+
+def _bytes(state: State) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

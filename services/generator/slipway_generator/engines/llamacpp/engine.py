@@ -11,6 +11,7 @@ from slipway_generator.engines.drafting import PromptLookup
 from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.llamacpp.context import Context
 from slipway_generator.engines.llamacpp.memory import KvMemory
+from slipway_generator.engines.llamacpp.prefix import PrefixCache
 from slipway_generator.engines.llamacpp.scheduler import Limits, Scheduler
 from slipway_generator.engines.llamacpp.seat import Seated
 from slipway_generator.engines.llamacpp.weights import GgufTokenizer, Weights
@@ -36,12 +37,12 @@ class LlamaCppEngine:
 
     async def start(self) -> None:
         settings = self._settings
-        slots = settings.max_sequences + settings.prefix_entries
+        slots = settings.max_sequences
         rows = max(settings.batch_tokens, (1 + MAX_FORCED) * settings.max_sequences + 2 * settings.draft_tokens)
         self._context = await asyncio.to_thread(
             Context, self._weights, cells=self._cells, rows=rows, slots=slots, threads=self._threads, kv_type=settings.kv_type
         )
-        memory = KvMemory(self._context, slots=slots, prefix_entries=settings.prefix_entries)
+        memory = KvMemory(self._context, slots=slots, prefixes=PrefixCache(settings.prefix_entries, settings.prefix_mb << 20))
         limits = Limits(settings.max_sequences, settings.max_waiting, rows, settings.prefill_chunk)
         self._delivery = Delivery()
         self._scheduler = Scheduler(self._context, memory, limits, self._delivery.flush, self._log)
