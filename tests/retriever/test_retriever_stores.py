@@ -1,5 +1,6 @@
 """Files and vector stores in OpenAI's shapes: what is accepted is kept, what is deleted is gone, what is refused says why."""
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -172,6 +173,28 @@ def test_everything_is_there_after_a_restart(serve: Any, settings: RetrieverSett
     with serve(settings) as running:
         assert running.client.get(f"/v1/vector_stores/vs_default/files/{entry['id']}").json() == entry
         assert running.search("heron reeds")[0]["file_id"] == entry["id"]
+
+
+def test_a_stop_during_a_slow_file_loses_nothing_and_takes_no_attempt(serve: Any, settings: RetrieverSettings) -> None:
+    with serve(settings) as running:
+        file = running.upload("slow.txt", b"The heron stands still in the reeds.")
+        blob = settings.data_dir / "tenants" / "local" / "files" / file["id"]
+        content = blob.read_bytes()
+        blob.unlink()
+        os.mkfifo(blob)  # reading it blocks until the parser is ended
+        running.add(file["id"])
+        time.sleep(0.5)
+    blob.unlink()
+    blob.write_bytes(content)
+    with serve(settings) as running:
+        assert running.settled(file["id"])["status"] == "completed"
+        assert running.search("heron")[0]["file_id"] == file["id"]
+
+
+def test_passages_are_counted(serve: Any, settings: RetrieverSettings) -> None:
+    with serve(settings) as running:
+        running.ingest("a.md", b"# A\n\none\n\n# B\n\ntwo")
+        assert "slipway_passages 2.0" in running.client.get("/metrics").text
 
 
 def test_a_second_process_on_the_folder_is_refused(serve: Any, settings: RetrieverSettings) -> None:

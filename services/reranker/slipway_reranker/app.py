@@ -9,7 +9,7 @@ from slipway_shared import service
 
 from slipway_reranker.overlap import OverlapScorer
 from slipway_reranker.routes import routes
-from slipway_reranker.scorer import Scorer
+from slipway_reranker.scorer import Scorer, ScorerMissing
 from slipway_reranker.settings import RerankerSettings
 from slipway_reranker.worker import ScoringWorker
 
@@ -20,7 +20,11 @@ def create_app(settings: RerankerSettings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.lifecycle.waiting_for = "the scorer"
-        scorer = await asyncio.to_thread(load_scorer, settings)
+        try:
+            scorer = await asyncio.to_thread(load_scorer, settings)
+        except ScorerMissing as error:
+            app.state.log.error("cannot start", cause=str(error))
+            raise
         worker = ScoringWorker(scorer, max_waiting=settings.max_waiting)
         # The first call pays for lazy tables and caches; it must not be a user's.
         await worker.score("which passage answers", ["this passage answers", "that one does not"])

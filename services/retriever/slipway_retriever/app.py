@@ -10,6 +10,7 @@ from slipway_shared import service
 
 from slipway_retriever.embed.batcher import Batcher, Urgency
 from slipway_retriever.embed.embedder import Embedder, HashEmbedder
+from slipway_retriever.embed.shape import ModelMissing
 from slipway_retriever.index.adaptive import AdaptiveIndex
 from slipway_retriever.ingest import Ingestion
 from slipway_retriever.parse.formats import Bounds
@@ -19,7 +20,7 @@ from slipway_retriever.routes.parts import Parts
 from slipway_retriever.search import Searcher
 from slipway_retriever.settings import RetrieverSettings
 from slipway_retriever.shelf import Shelf
-from slipway_retriever.store.tenants import Tenants
+from slipway_retriever.store.tenants import FolderInUse, Tenants
 
 
 def create_app(settings: RetrieverSettings) -> FastAPI:
@@ -27,10 +28,15 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        app.state.lifecycle.waiting_for = "the embedding model"
-        embedder = await asyncio.to_thread(load_embedder, settings)
-        app.state.lifecycle.waiting_for = "the data folder"
-        tenants = await asyncio.to_thread(Tenants, settings.data_dir, lock_seconds=settings.lock_seconds)
+        try:
+            app.state.lifecycle.waiting_for = "the embedding model"
+            embedder = await asyncio.to_thread(load_embedder, settings)
+            app.state.lifecycle.waiting_for = "the data folder"
+            tenants = await asyncio.to_thread(Tenants, settings.data_dir, lock_seconds=settings.lock_seconds)
+        except (ModelMissing, FolderInUse) as error:
+            app.state.log.error("cannot start", cause=str(error))
+            raise
+        app.state.metrics.gauge("slipway_passages").set_function(tenants.passages)
         batcher = Batcher(embedder, app.state.metrics, batch_tokens=settings.batch_tokens)
         await batcher.embed(["warm up"], Urgency.QUERY)
         parser = ParserProcess(

@@ -56,6 +56,8 @@ class Ingestion:
         with self._changed:
             self._open = False
             self._changed.notify()
+        # A parser at work on a slow file would outlast the time that a service has to stop.
+        self._parser.abort()
         self._thread.join()
         self._parser.close()
 
@@ -98,7 +100,10 @@ class Ingestion:
                 document = self._parser.parse(entry.filename, tenant.blob_path(entry.file_id))
                 pieces = split.split(document, tokens=entry.chunking.tokens, overlap=entry.chunking.overlap)
             except ParseError as error:
-                self._fail(tenant, entry, error)
+                if self._open:
+                    self._fail(tenant, entry, error)
+                else:
+                    entries.forgive(tenant, entry.number)
                 return
             if not entries.save_pieces(tenant, entry.number, document.text, pieces, digest):
                 return

@@ -3,7 +3,6 @@
 It knows the order of these steps and the indexes of the stores, kept fresh as files come and go. It refuses to know HTTP.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +40,6 @@ class Searcher:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._lock = threading.Lock()
 
     def search(self, tenant: Tenant, query: Query) -> list[Passage]:
         """Passages, best first. Raises NotFound for an unknown store and BadRequest for a filter that cannot be read."""
@@ -50,10 +48,11 @@ class Searcher:
         depth = max(CANDIDATES, 3 * query.top_k)
         dense: list[tuple[Numbers, Scores]] = []
         words: list[tuple[Numbers, Scores]] = []
-        with self._lock:
-            for store_id in store_ids:
-                shelved = self._shelf.fresh(tenant, store_id)
-                allowed = None if matches is None else passages.allowed(tenant, store_id, matches)
+        for store_id in store_ids:
+            allowed = None if matches is None else passages.allowed(tenant, store_id, matches)
+            shelved = self._shelf.get(tenant, store_id)
+            with shelved.lock:
+                self._shelf.refresh(shelved, tenant, store_id)
                 if query.vector is not None and query.mode != "bm25":
                     dense.append(shelved.vectors.search(query.vector, depth, allowed))
                 if query.mode != "dense":

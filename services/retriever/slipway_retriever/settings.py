@@ -26,7 +26,7 @@ class RetrieverSettings(ServiceSettings):
     max_text_chars: int = Field(default=16 << 20, ge=1024, description="extracted text of one file")
     max_pages: int = Field(default=5000, ge=1, description="pages of one PDF")
     parse_seconds: float = Field(default=60.0, gt=0, le=3600, description="a file whose parser takes longer fails")
-    parse_memory_bytes: int = Field(default=1 << 30, ge=1 << 26, description="address space of the parser process beyond its start")
+    parse_memory_bytes: int = Field(default=1 << 30, ge=1 << 26, description="address space of the parser process")
     chunk_tokens: int = Field(default=160, ge=32, le=4096, description="longest passage; about 120 words")
     overlap_tokens: int = Field(default=24, ge=0, le=1024, description="repeated where a paragraph has to be cut")
     max_files: int = Field(default=100_000, ge=1, description="per tenant")

@@ -3,6 +3,7 @@
 It knows which files an index holds. It refuses to know how it searches, and keeps nothing that the database does not.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,12 +19,16 @@ MAX_SHELVED = 256
 
 @dataclass
 class Shelved:
-    """The indexes of one store. `entries` are the files in them, with their passages' numbers."""
+    """The indexes of one store. `entries` are the files in them, with their passages' numbers.
+
+    Whoever refreshes or searches holds `lock`: a store that is being built keeps its own callers waiting, and nobody else's.
+    """
 
     vectors: Index
     words: Bm25Index
     revision: int = -1
     entries: dict[int, passages.Numbers] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Shelf:
@@ -32,19 +37,25 @@ class Shelf:
     def __init__(self, new_index: Callable[[], Index]) -> None:
         self._new_index = new_index
         self._shelved: OrderedDict[tuple[str, str], Shelved] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def fresh(self, tenant: Tenant, store_id: str) -> Shelved:
-        """The store's indexes, holding exactly the files that are searchable now."""
+    def get(self, tenant: Tenant, store_id: str) -> Shelved:
+        """The store's indexes, perhaps out of date; hold their lock and refresh them before reading."""
         key = (tenant.name, store_id)
-        shelved = self._shelved.setdefault(key, Shelved(self._new_index(), Bm25Index()))
-        self._shelved.move_to_end(key)
-        while len(self._shelved) > MAX_SHELVED:
-            self._shelved.popitem(last=False)
+        with self._lock:
+            if key not in self._shelved:
+                self._shelved[key] = Shelved(self._new_index(), Bm25Index())
+            self._shelved.move_to_end(key)
+            while len(self._shelved) > MAX_SHELVED:
+                self._shelved.popitem(last=False)
+            return self._shelved[key]
+
+    def refresh(self, shelved: Shelved, tenant: Tenant, store_id: str) -> None:
+        """Bring the indexes to exactly the files that are searchable now. The caller holds their lock."""
         revision = tenant.revision
         if shelved.revision != revision:
             self._update(shelved, tenant, store_id)
             shelved.revision = revision
-        return shelved
 
     def _update(self, shelved: Shelved, tenant: Tenant, store_id: str) -> None:
         searchable = passages.searchable(tenant, store_id)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from slipway_retriever.embed.model_folder import BGE_PREFIX, ModelFolder, ModelMissing, locate
+from slipway_retriever.embed.model_folder import BGE_PREFIX, ModelFolder, locate
 from slipway_retriever.embed.onnx_embedder import OnnxEmbedder
+from slipway_retriever.embed.shape import ModelMissing
 from slipway_retriever.settings import RetrieverSettings
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel

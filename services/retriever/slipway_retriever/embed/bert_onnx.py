@@ -4,31 +4,17 @@ It knows the BERT architecture (Devlin et al. 2018, post-layer-norm, learned pos
 Inputs `input_ids`, `attention_mask`: int64 [batch, sequence]. Output `embedding`: float32 [batch, hidden], rows of length 1.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from slipway_retriever.embed.shape import BertShape, Pooling, Weights
+
 OPSET = 20  # the first with Gelu
-
-Pooling = Literal["mean", "cls"]
-Weights = Callable[[str], NDArray[np.float32]]
-"""A tensor by its name in the checkpoint; KeyError when there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class BertShape:
-    """The fields of a BERT config.json that the graph depends on."""
-
-    hidden: int
-    layers: int
-    heads: int
-    epsilon: float
-    activation: Literal["gelu"] = "gelu"
 
 
 def build(shape: BertShape, weights: Weights, pooling: Pooling) -> onnx.ModelProto:

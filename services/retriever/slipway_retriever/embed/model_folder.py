@@ -12,15 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway_retriever.embed.bert_onnx import BertShape, Pooling, Weights
+from slipway_retriever.embed.shape import BertShape, ModelMissing, Pooling, Weights
 from slipway_retriever.settings import RetrieverSettings
 
 BGE_PREFIX = "Represent this sentence for searching relevant passages: "
 """Of the English BAAI/bge-*-v1.5 models, before queries only (model card)."""
-
-
-class ModelMissing(Exception):
-    """The embedding model cannot be used; the message names the setting, the file and the cause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Literal, Protocol, cast
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from slipway_retriever.embed import bert_onnx
 from slipway_retriever.embed.embedder import Vectors
 from slipway_retriever.embed.model_folder import ModelFolder, weights
 
@@ -78,6 +76,11 @@ def _converted(folder: ModelFolder, precision: Precision, cache: Path, digest: s
         if known.name == f"{digest}.{_sha(known)}.onnx":
             return known
         known.unlink()
+    # Only a conversion needs the graph library, so that every later start is quicker.
+    import onnx
+
+    from slipway_retriever.embed import bert_onnx
+
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".converting-") as scratch:
         plain, final = Path(scratch) / "fp32.onnx", Path(scratch) / "final.onnx"

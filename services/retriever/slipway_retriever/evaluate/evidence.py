@@ -3,7 +3,7 @@
 A miss like this is the hard kind: what is left is what search thinks nearest. Questions of another set are the easy kind. It refuses to know how evidence is computed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from slipway_retriever.evaluate.ranking import Corpus
@@ -14,16 +14,23 @@ DEPTHS = (6, 12, 20)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One query with the passages shown for it."""
+    """One query with the passages shown for it; `relevant` are the places of those that answer."""
 
     test: str
     query: str
     documents: tuple[str, ...]
-    answerable: bool
+    relevant: tuple[int, ...]
 
-    def row(self) -> dict[str, str | list[str] | bool]:
+    @property
+    def answerable(self) -> bool:
+        """Whether one of the documents answers."""
+        return bool(self.relevant)
+
+    def row(self) -> dict[str, str | list[str] | list[int] | bool]:
         """As JSON."""
-        return {"set": self.test, "query": self.query, "documents": list(self.documents), "answerable": self.answerable}
+        return {
+            "set": self.test, "query": self.query, "documents": list(self.documents), "answerable": self.answerable, "relevant": list(self.relevant),
+        }  # fmt: skip
 
 
 def pairs(corpus: Corpus, strangers: Sequence[str]) -> list[Pair]:
@@ -37,12 +44,13 @@ def pairs(corpus: Corpus, strangers: Sequence[str]) -> list[Pair]:
         ranked = corpus.hybrid(text)
         missed = [number for number in ranked if corpus.test.corpus[number].id not in relevant][:depth]
         if any(corpus.test.corpus[number].id in relevant for number in ranked[:depth]):
-            out.append(_pair(corpus, text, ranked[:depth], answerable=True))
-        out.append(_pair(corpus, text, missed, answerable=False))
+            out.append(_pair(corpus, text, ranked[:depth], relevant))
+        out.append(_pair(corpus, text, missed, ()))
     for place, text in enumerate(strangers):
-        out.append(_pair(corpus, text, corpus.hybrid(text)[: DEPTHS[place % len(DEPTHS)]], answerable=False))
+        out.append(_pair(corpus, text, corpus.hybrid(text)[: DEPTHS[place % len(DEPTHS)]], ()))
     return out
 
 
-def _pair(corpus: Corpus, query: str, numbers: Sequence[int], *, answerable: bool) -> Pair:
-    return Pair(corpus.test.name, query, tuple(corpus.text(number) for number in numbers), answerable)
+def _pair(corpus: Corpus, query: str, numbers: Sequence[int], relevant: Collection[str]) -> Pair:
+    places = tuple(place for place, number in enumerate(numbers) if corpus.test.corpus[number].id in relevant)
+    return Pair(corpus.test.name, query, tuple(corpus.text(number) for number in numbers), places)

@@ -56,6 +56,12 @@ class ParserProcess:
         self._served += 1
         return _document(answer)
 
+    def abort(self) -> None:
+        """From another thread: end the process, so that a running `parse` raises at once."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         """Stop the process, at once."""
         process, self._process = self._process, None

@@ -138,6 +138,12 @@ def begin(tenant: Tenant, number: int) -> None:
         transaction.execute("UPDATE store_files SET attempts = attempts + 1 WHERE number = ?", (number,))
 
 
+def forgive(tenant: Tenant, number: int) -> None:
+    """Take an attempt back: it ended because the service was stopped, not because of the file."""
+    with tenant.transaction() as transaction:
+        transaction.execute("UPDATE store_files SET attempts = attempts - 1 WHERE number = ?", (number,))
+
+
 def save_pieces(tenant: Tenant, number: int, text: str, pieces: Sequence[Piece], embedder: str) -> bool:
     """Store text and passages, vectors to come; what an earlier attempt left is replaced. False when the entry was removed meanwhile."""
     with tenant.transaction() as transaction:

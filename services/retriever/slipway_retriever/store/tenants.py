@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from slipway_retriever.store.passages import count
 from slipway_retriever.store.tenant import Tenant
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
@@ -40,6 +41,12 @@ class Tenants:
     def on_disk(self) -> list[str]:
         """The names of all tenants that have a database."""
         return sorted(path.name for path in self._folder.iterdir() if (path / "store.db").is_file() and _NAME.match(path.name))
+
+    def passages(self) -> int:
+        """How many passages all open tenants have."""
+        with self._lock:
+            tenants = list(self._open.values())
+        return sum(count(tenant) for tenant in tenants)
 
     def close(self) -> None:
         with self._lock:
