@@ -5,7 +5,7 @@ It knows the order of things and how a text is redacted. It refuses to know HTTP
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, VerdictName
 
@@ -52,7 +52,7 @@ class Checker:
         spans = {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(text)}
         if self._classifier is None:
             return list(spans.values())
-        guesses = self._classifier.guess(text, attacks.CATEGORIES, sure=bool(spans))
+        guesses = self._classifier.guess(text, attacks.CATEGORIES, sure=bool(spans), focus=_places(spans))
         if (plain := views.unleeted(text.replace("@", " "))) is not None:  # an address is no leetspeak
             guesses += self._classifier.guess(plain, attacks.CATEGORIES)
         for guess in guesses:
@@ -67,7 +67,9 @@ class Checker:
         """Orders to the model inside retrieved text."""
         spans = {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(passage)}
         if self._classifier is not None:
-            guesses = {g.head: g for g in self._classifier.guess(passage, (PASSAGE_HEAD, "injection"), sure=bool(spans))}
+            guesses = {
+                g.head: g for g in self._classifier.guess(passage, (PASSAGE_HEAD, "injection"), sure=bool(spans), focus=_places(spans))
+            }
             rule, seen = spans.get("injection"), guesses[PASSAGE_HEAD]
             # Manuals give orders too. Alone, the two heads must agree: an order inside data, and one that is meant for a model.
             alone = min(seen, guesses["injection"], key=lambda guess: guess.score)
@@ -110,6 +112,10 @@ def _hold(request: CheckRequest, policy: Policy, spans: Sequence[Span]) -> int |
         return None
     enforced = [c for c in SPAN_CATEGORIES if policy.action(c, "output") != "allow"]
     return hold.hold_from(request.text, enforced, [s for s in spans if s.category in enforced])
+
+
+def _places(spans: Mapping[str, Span]) -> list[tuple[int, int]]:
+    return [(span.start, span.end) for span in spans.values() if span.end > span.start]
 
 
 def _as_span(guess: Guess, category: str) -> Span:
