@@ -15,6 +15,7 @@ help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 up: setup ## set up, start the platform on this machine, ingest docs/, ask one question
+	@$(BIN)/python deploy/llamacpp.py
 	@$(BIN)/slipway up
 
 down: ## stop the platform; nothing is left running
@@ -37,7 +38,7 @@ $(BIN)/uv: requirements/bootstrap.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	@touch $@
 
-$(VENV)/.serve: $(BIN)/uv requirements/serve.lock deploy/llamacpp.py $(MEMBERS:%=%/pyproject.toml)
+$(VENV)/.serve: $(BIN)/uv requirements/serve.lock $(wildcard deploy/llamacpp.*) $(MEMBERS:%=%/pyproject.toml)
 	@echo "slipway: installing the locked packages (about a minute)"
 	@$(BIN)/python deploy/locked.py requirements/serve.lock --without llama-cpp-python > $(VENV)/serve.txt
 	@$(UV) --require-hashes --no-deps -r $(VENV)/serve.txt

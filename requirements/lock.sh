@@ -19,4 +19,10 @@ printf 'hatchling\neditables\n' >"$tmp/build.in"
 compile -c "$tmp/versions.txt" $services "$tmp/build.in" --extra onnx --extra llamacpp -o requirements/serve.lock
 printf 'uv==0.13.9\n' >"$tmp/bootstrap.in"
 compile "$tmp/bootstrap.in" -o requirements/bootstrap.lock
-wc -l requirements/*.lock
+{
+    echo "# What compiles llama.cpp, at fixed versions; requirements/lock.sh makes it."
+    printf 'scikit-build-core[pyproject]>=0.9.2\ncmake>=3.21,<5\nninja\n' |
+        .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -
+} >"$tmp/llamacpp.lock"
+mv "$tmp/llamacpp.lock" deploy/llamacpp.lock
+wc -l deploy/llamacpp.lock requirements/*.lock

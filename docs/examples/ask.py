@@ -18,7 +18,7 @@ client = OpenAI(base_url=os.environ.get("SLIPWAY_BASE_URL", "http://127.0.0.1:80
 
 citations = []
 stream = client.chat.completions.create(
-    model=os.environ.get("SLIPWAY_MODEL", "slipway-reader"),
+    model="slipway-reader",
     messages=[{"role": "user", "content": question}],
     extra_body={"retrieval": {"top_k": 5}},
     stream=True,

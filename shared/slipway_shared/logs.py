@@ -57,7 +57,7 @@ class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "service": self._service,
-            "event": record.getMessage()[:MAX_VALUE],
+            "event": _ends(record.getMessage()),
             "level": record.levelname.lower(),
             "logger": record.name,
         }
@@ -87,8 +87,13 @@ def _bounded(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
         if key in _SECRET_KEYS:
             event[key] = "[withheld]"
         elif isinstance(value, str) and len(value) > MAX_VALUE:
-            event[key] = value[:MAX_VALUE] + "..."
+            event[key] = _ends(value)
     return event
+
+
+def _ends(text: str) -> str:
+    # Both ends: a library's long message is most often a traceback, and its reason stands last.
+    return text if len(text) <= MAX_VALUE else f"{text[:100]} ... {text[100 - MAX_VALUE :]}"
 
 
 def _dumps(value: Any, **_: Any) -> str:
