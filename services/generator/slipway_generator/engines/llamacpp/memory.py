@@ -33,16 +33,12 @@ class KvMemory:
 
     def awaits(self, sequence: Seated, running: Iterable[Seated]) -> bool:
         """Whether a running sequence is still reading a beginning that this one shares: sharing it soon is cheaper than reading it twice."""
-        if not self._may_share(sequence):
-            return False
+        readers = [other for other in running if other.prefilling and other.salt == sequence.salt] if self._may_share(sequence) else []
+        if not readers:
+            return False  # the usual case, asked for every waiting request in every step
         prompt = _prompt(sequence)
         known = self._prefixes.find(sequence.salt, prompt)[1]
-        for other in running:
-            if other.prefilling and other.salt == sequence.salt:
-                shared = min(common(_prompt(other), prompt), len(prompt) - 1)
-                if shared - max(known, other.done) >= MIN_SHARED:
-                    return True
-        return False
+        return any(min(common(_prompt(other), prompt), len(prompt) - 1) - max(known, other.done) >= MIN_SHARED for other in readers)
 
     def admit(self, sequence: Seated, running: Iterable[Seated]) -> bool:
         """Give the sequence a slot, shared cells and enough fresh ones for its worst case; False when there is no room now."""
