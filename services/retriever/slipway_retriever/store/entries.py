@@ -20,8 +20,9 @@ from slipway_retriever.store.paging import Page, page
 from slipway_retriever.store.tenant import Tenant
 
 Attribute = str | float | bool
-MAX_ATTEMPTS = 3
-"""A file that took the process down this often is failed, so that it cannot do so for ever."""
+MAX_ATTEMPTS = 100
+"""A file in whose attempts the process died this often is failed. It is a high number, because a kill is mostly not the file's fault (parsers have a process
+of their own): files that were tried less often go first, so that a bad one delays nobody meanwhile."""
 
 _COUNTED = """
 SELECT e.*, e.number AS place, f.filename, f.bytes,
@@ -127,8 +128,8 @@ def text_of(tenant: Tenant, store_id: str, file_id: str) -> str:
 
 
 def next_waiting(tenant: Tenant) -> Entry | None:
-    """The oldest entry that is not done."""
-    row = tenant.row(f"{_COUNTED} WHERE e.status = 'in_progress' ORDER BY e.number LIMIT 1")
+    """The entry to do next: the least often tried, then the oldest."""
+    row = tenant.row(f"{_COUNTED} WHERE e.status = 'in_progress' ORDER BY e.attempts, e.number LIMIT 1")
     return None if row is None else _entry(row)
 
 
