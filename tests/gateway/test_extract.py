@@ -19,6 +19,24 @@ def test_the_sentence_that_answers_is_quoted_first() -> None:
     assert extract.answer("What is cheese made from?", PASSAGES) == '"Cheese is made from milk [ 3]." [3]'
 
 
+def test_questions_code_and_tables_are_no_answers() -> None:
+    passages = [
+        '"messages": [{"role": "user", "content": "edge port"}], "port": 1',
+        "Which port does the edge use?\n| edge | port | 8080 |",
+        *PASSAGES,
+    ]
+    assert extract.answer("Which port does the edge listen on?", passages) == '"The edge listens on port 8080." [3]'
+
+
+def test_a_quote_from_a_sentence_about_something_else_has_little_support() -> None:
+    table = "process | port\nEnvoy, edge listener | 8080\nRetriever | 8103"
+    question = "What port does the edge listen on?"
+    assert extract.support(question, [*PASSAGES, table], " 8103 [4]") < 0.5
+    assert extract.support(question, [*PASSAGES, table], "8080 [1]") == 1.0
+    assert extract.support(question, PASSAGES, "port 8080. Envoy does [1]") == 1.0
+    assert extract.support("zebra?", PASSAGES, "8080 [1]") == 1.0
+
+
 def test_nothing_is_quoted_when_no_word_is_shared() -> None:
     assert extract.answer("zebra?", PASSAGES) is None
     assert extract.answer("the of and?", PASSAGES) is None

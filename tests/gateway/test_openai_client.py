@@ -60,8 +60,9 @@ async def test_models(client: AsyncOpenAI) -> None:
 
 
 async def test_the_example_of_the_docs_prints_an_answer_with_its_source(platform: Any) -> None:
+    platform.generator.cards = [{**card, "id": f"slipway-{card['id']}"} for card in platform.generator.cards]
     script = Path(__file__).parents[2] / "docs" / "examples" / "ask.py"
-    environ = {**os.environ, "SLIPWAY_BASE_URL": f"{platform.url}/v1", "SLIPWAY_API_KEY": KEY, "SLIPWAY_MODEL": "reader"}
+    environ = {**os.environ, "SLIPWAY_BASE_URL": f"{platform.url}/v1", "SLIPWAY_API_KEY": KEY}
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(script), "What is the capital of France?", env=environ, stdout=asyncio.subprocess.PIPE
     )

@@ -52,6 +52,12 @@ async def test_an_answer_that_does_not_quote_is_replaced_and_was_never_shown(pla
     assert frames(raw)[-1]["usage"] == platform.generator.usage()
 
 
+async def test_a_quote_about_something_else_is_replaced(platform: Any) -> None:
+    platform.generator.text = "made from milk [3]"
+    text, annotations = await both(platform, model="reader")
+    assert text == '"Paris is the capital of France." [1]' and annotations[0] == {"type": "fallback", "reason": "weak_support"}
+
+
 async def test_a_model_that_abstains_is_believed_and_marked(platform: Any) -> None:
     platform.generator.text = "The sources do not hold the answer."
     platform.reranker.evidence = 0.4

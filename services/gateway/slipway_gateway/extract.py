@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slipway_shared.grounding import fence, normalise
+from slipway_shared.grounding import CITATION, fence, normalise
 
 MAX_SENTENCE = 400
 RANK_DAMPING = 0.85
@@ -21,6 +21,7 @@ _FUNCTION_WORDS = """
 a an and are as at be by can do does did for from has have how i in is it its me my of on or our that the their them they this to was were what when
 where which who whom whose why will with would you your about there many much
 """
+_CODE_MARKS = frozenset('{}<>|=\\"$;')
 _STOP = frozenset(_FUNCTION_WORDS.split())
 
 
@@ -62,10 +63,44 @@ def best_sentences(question: str, passages: Sequence[str], count: int) -> list[Q
     return chosen
 
 
-def split(passage: str) -> list[str]:
-    """The sentences of a passage, each one line in which nothing looks like a citation mark."""
+def support(question: str, passages: Sequence[str], said: str) -> float:
+    """How well the sentences that hold the quotes of `said` answer to `question`, against the best sentence there is: about 1 is as well, 0 not at all.
+
+    A quote over more than one sentence is not judged, and counts as 1.
+    """
+    sentences = [(n, text) for n, passage in enumerate(passages, start=1) for text in split(passage, every=True)]
+    wanted = terms(question)
+    weight = _weights(wanted, [terms(text) for _, text in sentences])
+    scores = [sum(weight[t] for t in wanted & terms(text)) for _, text in sentences]
+    best = max(scores, default=0.0)
+    if best <= 0:
+        return 1.0
+    out: list[float] = []
+    for quote, number in statements(said):
+        holding = [
+            score for (n, text), score in zip(sentences, scores, strict=True) if n == number and f" {quote} " in f" {normalise(text)} "
+        ]
+        out.append(max(holding) / best if holding else 1.0)
+    return min(out, default=1.0)
+
+
+def statements(said: str) -> list[tuple[str, int]]:
+    """(normalised words before a mark, the passage that it names)."""
+    pieces = CITATION.split(said)
+    found = [(normalise(words), int(number)) for words, number in zip(pieces[::2], pieces[1::2], strict=False)]
+    return [(words, number) for words, number in found if words]
+
+
+def split(passage: str, *, every: bool = False) -> list[str]:
+    """The sentences of a passage that can be answers (or every one), each one line in which nothing looks like a citation mark."""
     pieces = (fence(piece) for piece in _SENTENCE.split(passage))
-    return [piece[:MAX_SENTENCE].strip('" ') for piece in pieces if len(normalise(piece).split()) >= 3]
+    return [piece[:MAX_SENTENCE].strip('" ') for piece in pieces if every or _tells(piece)]
+
+
+def _tells(piece: str) -> bool:
+    """Whether a piece can be an answer: words enough, no question, and not code or a table, whose marks stand closer than a sentence's."""
+    marks = sum(piece.count(mark) for mark in _CODE_MARKS)
+    return len(normalise(piece).split()) >= 3 and "?" not in piece and marks <= 0.06 * len(piece)
 
 
 def terms(text: str) -> set[str]:

@@ -40,7 +40,7 @@ class Safety:
         verdict = await self._verdict(CheckRequest(text=_BETWEEN.join(texts)[-MAX_CHECKED:]), context)
         if verdict.verdict == "block":
             self._metrics.counter("slipway_refused", reason="safety").inc()
-            category = verdict.findings[0].category if verdict.findings else "policy"
+            category = next((finding.category for finding in verdict.findings if finding.action == "block"), "policy")
             raise errors.Blocked(f"The request was refused by the safety policy ({category}).")
         if verdict.verdict == "redact" and verdict.text is not None:
             redacted = verdict.text.split(_BETWEEN)
