@@ -31,7 +31,7 @@ class GatewaySettings(ServiceSettings):
     key_cache_seconds: float = Field(
         default=2.0, ge=0, le=300, description="how long a key that was looked up is believed; a change is seen after it"
     )
-    redis_seconds: float = Field(default=0.05, gt=0, le=10, description="how long one call to Redis may take")
+    redis_seconds: float = Field(default=0.25, gt=0, le=10, description="how long one call to Redis may take")
     local_share: float = Field(default=0.1, gt=0, le=1, description="part of each limit that this process may give out while Redis is away")
     prices: dict[str, Price] = Field(
         default_factory=dict, description='per model, US dollars for a million tokens: {"m": {"input": 1, "output": 2}}'
