@@ -1,6 +1,7 @@
 # One verb, one recipe. CI, pre-commit and people call only these.  `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs setup setup-dev test test-fast check lint types imports fmt lock clean
+.PHONY: help up down status logs setup setup-dev test test-fast check lint types imports fmt lock clean \
+	bench-generator bench-gateway bench-retrieval eval-retrieval eval-safety train-reader
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?=
 
 help: ## list the verbs
-	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 
 up: setup ## set up, start the platform on this machine, ingest docs/, ask one question
 	@$(BIN)/python deploy/llamacpp.py
@@ -74,6 +75,25 @@ imports: setup-dev ## the rooms and their walls
 fmt: setup-dev ## format and fix what can be fixed
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix $(CODE)
+
+# Measurements: each prints a table and writes its report below .bench/. Pass options with ARGS="...".
+bench-generator: setup-dev ## the generator beside llama-server (LLAMA_SERVER=path) on the same GGUF
+	@$(BIN)/python -m slipway_generator.bench $(ARGS)
+
+bench-gateway: setup-dev ## the gateway beside LiteLLM and Portkey, by CPU time per request
+	@$(BIN)/python services/gateway/bench/bench_gateway.py $(ARGS)
+
+bench-retrieval: setup-dev ## embeddings, reranking and search beside the usual libraries
+	@$(BIN)/python -m slipway_retriever.benchmark $(ARGS)
+
+eval-retrieval: setup-dev ## recall, nDCG and MRR with intervals on BEIR-style folders, or on sets made from SLIPWAY_DATA_DIR
+	@$(BIN)/python -m slipway_retriever.evaluate $(ARGS)
+
+eval-safety: setup-dev ## the safety filter's red team; fails below the gate
+	@$(BIN)/python -m slipway_safety_filter.evaluate $(ARGS)
+
+train-reader: setup-dev ## the reader recipe (ARGS=--tiny for a minute's run, --dry-run for the plan)
+	@$(BIN)/python -m slipway_training reader $(ARGS)
 
 lock: $(BIN)/uv ## resolve the floors of pyproject.toml into requirements/*.lock
 	@sh requirements/lock.sh

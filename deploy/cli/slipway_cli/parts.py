@@ -49,6 +49,7 @@ class Secrets:
 def build(home: Home, ports: Ports, model: str, secrets: Secrets) -> list[Part]:
     """Every part of the platform, in the order in which they are started."""
     extra = {"gateway": _gateway(ports, secrets), "generator": {"SLIPWAY_GENERATOR_MODEL": model, **_calm_threads()}}
+    extra["safety"] = {"SLIPWAY_SAFETY_CACHE_DIR": str(home.path / "safety"), **_calm_threads()}
     extra["retriever"] = {"SLIPWAY_RETRIEVER_DATA_DIR": str(home.path / "retriever"), **_calm_threads()}
     return [_redis(home, ports), _envoy(home, ports)] + [
         _service(name, module, ports[variable], extra.get(name, _calm_threads())) for name, (module, variable) in SERVICES.items()
