@@ -147,7 +147,7 @@ class Running:
     log: Path
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.base, timeout=30)
+        return httpx.Client(base_url=self.base, timeout=120)
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples, whatever their labels."""
