@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv pip install --quiet --no-config --python $(VENV)
+UV := $(BIN)/uv pip install --quiet --no-config --python $(VENV) --compile-bytecode
 MEMBERS := shared services/gateway services/generator services/retriever services/reranker services/safety-filter training deploy/cli
 CODE := shared services training deploy tests
 export OMP_NUM_THREADS ?= 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from openai import OpenAI
 
-question = " ".join(sys.argv[1:]) or "What is Slipway?"
+question = " ".join(sys.argv[1:]) or "Which port does the edge listen on?"
 key = os.environ.get("SLIPWAY_API_KEY") or Path(".slipway/key").read_text().strip()
 client = OpenAI(base_url=os.environ.get("SLIPWAY_BASE_URL", "http://127.0.0.1:8080/v1"), api_key=key)
 

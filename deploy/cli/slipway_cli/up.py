@@ -25,7 +25,7 @@ def run(console: Console, timeout: float, *, quick: bool) -> None:
         choice = models.choose(places.project_root())
         if choice.note:
             console.print(f"[yellow]{choice.note}[/]", highlight=False)
-        console.print(f"starting Slipway with [bold]{choice.name}[/] (logs in {home.logs})", highlight=False)
+        console.print(f"starting Slipway with [bold]{choice.name}[/] (logs in {home.logs})", highlight=False, soft_wrap=True)
         now = launch.start(home, Steps(console).notice, timeout)
     if not quick:
         with api.Api(address(home)) as client:
