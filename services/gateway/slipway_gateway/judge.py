@@ -46,7 +46,7 @@ def judge(ask: Ask, evidence: Evidence, text: str) -> Outcome:
     if not evidence.wanted:
         return Outcome("answer", None)
     if is_abstention(text):
-        said = abstain("model_abstained", evidence)
+        said = abstain(evidence.missing or "model_abstained", evidence)
         if ask.card.kind == "reader" and evidence.strong:
             return instead(ask, evidence, "model_abstained") or said
         return said if ask.card.kind == "reader" else replace(said, text=None)
