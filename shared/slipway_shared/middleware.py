@@ -5,13 +5,11 @@ They work on raw ASGI messages, because Starlette's BaseHTTPMiddleware buffers s
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slipway_shared import context, errors, tracing
+from slipway_shared.lifecycle import Lifecycle
 from slipway_shared.metrics import Metrics
-
-if TYPE_CHECKING:
-    from slipway_shared.service import Lifecycle
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,7 +22,7 @@ class RequestFrame:
     """Reads the request's context, answers 503 while draining, counts and times the request, and returns its id in `x-request-id`."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, lifecycle: "Lifecycle", trusted: bool, open_routes: frozenset[str], log: Any
+        self, app: ASGIApp, *, metrics: Metrics, lifecycle: Lifecycle, trusted: bool, open_routes: frozenset[str], log: Any
     ) -> None:
         self._app = app
         self._metrics = metrics

@@ -11,10 +11,8 @@ import resource
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import uvicorn
@@ -24,39 +22,13 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from slipway_shared import errors, logs, tracing
+from slipway_shared.lifecycle import Lifecycle
 from slipway_shared.metrics import CONTENT_TYPE, Metrics
 from slipway_shared.middleware import BodyLimit, RequestFrame
 from slipway_shared.settings import ServiceSettings, load_or_exit
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
-
-
-@dataclass
-class Lifecycle:
-    """Whether the process can serve now. `waiting_for` names what is missing before it is ready; empty means ready."""
-
-    metrics: Metrics
-    waiting_for: str = "start"
-    draining: bool = False
-    probes: list[Callable[[], str | None]] = field(default_factory=list)
-
-    def ready(self) -> None:
-        """The service has warmed up."""
-        self.waiting_for = ""
-        self.metrics.gauge("slipway_ready").set(1)
-        self.metrics.gauge("slipway_start_seconds").set(time.monotonic() - self.metrics.started)
-
-    def drain(self) -> None:
-        """Readiness off, for good; running requests go on."""
-        self.draining = True
-        self.metrics.gauge("slipway_ready").set(0)
-
-    def problem(self) -> str | None:
-        """Why the service cannot serve, or None."""
-        if self.draining:
-            return "draining"
-        return self.waiting_for or next((p for probe in self.probes if (p := probe())), None)
 
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

@@ -13,7 +13,7 @@ from slipway_retriever.embed.embedder import Embedder, HashEmbedder
 from slipway_retriever.embed.shape import ModelMissing
 from slipway_retriever.index.adaptive import AdaptiveIndex
 from slipway_retriever.ingest import Ingestion
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds
 from slipway_retriever.parse.process import ParserProcess
 from slipway_retriever.routes import entries, files, search, stores
 from slipway_retriever.routes.parts import Parts

@@ -6,8 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from slipway_retriever.parse.document import ParseError
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, ParseError
 from slipway_retriever.parse.process import ParserProcess
 
 

@@ -9,8 +9,8 @@ import pytest
 from docx.document import Document as WordDocument
 from pypdf import PdfReader, PdfWriter
 from reportlab.pdfgen.canvas import Canvas
-from slipway_retriever.parse.document import Document, ParseError
-from slipway_retriever.parse.formats import Bounds, parse
+from slipway_retriever.parse.document import Bounds, Document, ParseError
+from slipway_retriever.parse.formats import parse
 
 BOUNDS = Bounds(max_chars=1_000_000, max_pages=20)
 

@@ -18,7 +18,7 @@ from slipway_retriever.index.bm25 import Bm25Index
 from slipway_retriever.index.exact import ExactIndex
 from slipway_retriever.settings import RetrieverSettings
 
-WORDS = "heron plover stork dune reed tide moon salt river bridge silver coin harbour lantern glacier orchard anvil meadow canyon violin turbine".split()  # noqa: SIM905
+WORDS = "heron plover stork dune reed tide moon salt river bridge silver coin harbour lantern glacier orchard anvil meadow canyon violin turbine".split()
 TEXT_WORDS = 16
 VECTORS, DIMENSIONS, CENTRES = 100_000, 384, 1000
 PASSAGES = 20_000

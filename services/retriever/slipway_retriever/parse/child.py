@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 
 from slipway_retriever.parse import frames
-from slipway_retriever.parse.document import ParseError
-from slipway_retriever.parse.formats import Bounds, parse
+from slipway_retriever.parse.document import Bounds, ParseError
+from slipway_retriever.parse.formats import parse
 
 
 def main() -> None:

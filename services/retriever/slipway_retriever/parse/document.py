@@ -10,6 +10,14 @@ MAX_TITLE = 300
 _SPACE = re.compile(r"\s+")
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a parser may produce and read."""
+
+    max_chars: int
+    max_pages: int
+
+
 class ParseError(Exception):
     """The file cannot be read. `code` is one of OpenAI's: unsupported_file (we do not read such files), invalid_file (it is damaged or empty)."""
 

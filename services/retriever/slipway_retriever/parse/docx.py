@@ -12,8 +12,7 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml.etree import LxmlError
 
-from slipway_retriever.parse.document import Document, DocumentWriter, ParseError
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, DocumentWriter, ParseError
 
 MAX_UNPACKED = 256 << 20
 MAX_RATIO = 200

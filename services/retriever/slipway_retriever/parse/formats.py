@@ -1,20 +1,10 @@
 """Which parser reads a file: by the end of its name, held against its first bytes. It refuses to know how any of them works."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from slipway_retriever.parse.decode import looks_like
-from slipway_retriever.parse.document import Document, ParseError
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a parser may produce and read."""
-
-    max_chars: int
-    max_pages: int
-
+from slipway_retriever.parse.document import Bounds, Document, ParseError
 
 Parser = Callable[[bytes, Bounds], Document]
 

@@ -6,8 +6,7 @@ from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
 from slipway_retriever.parse.decode import decode
-from slipway_retriever.parse.document import Document, DocumentWriter, ParseError
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, DocumentWriter, ParseError
 
 _DROPPED = ("script", "style", "noscript", "template", "nav", "svg", "iframe", "object", "form", "head")
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})

@@ -7,8 +7,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from slipway_retriever.parse.decode import decode
-from slipway_retriever.parse.document import Document, DocumentWriter, Kind
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, DocumentWriter, Kind
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n.{0,20000}?\n---[ \t]*\n", re.DOTALL)
 _TAG = re.compile(r"<!--.*?-->|<[^<>]{1,2000}>", re.DOTALL)

@@ -6,8 +6,7 @@ import re
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
-from slipway_retriever.parse.document import Document, DocumentWriter, ParseError
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, DocumentWriter, ParseError
 
 _HYPHEN = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 _PARAGRAPH = re.compile(r"\n\s*\n|(?<=[.!?:])\n(?=[A-Z])")

@@ -3,8 +3,7 @@
 import re
 
 from slipway_retriever.parse.decode import decode
-from slipway_retriever.parse.document import Document, DocumentWriter
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, DocumentWriter
 
 _BLANK = re.compile(r"\n[ \t\f\v]*(?:\n[ \t\f\v]*)+")
 # A line at the left margin that begins a named thing, in most languages that people write.

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from slipway_retriever.parse import frames
-from slipway_retriever.parse.document import Document, Kind, ParseError, Section
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, Kind, ParseError, Section
 
 FILES_PER_PROCESS = 500
 """Then a fresh one: whatever a library leaks is given back."""

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 
 from slipway_retriever.parse.decode import decode
-from slipway_retriever.parse.document import Document, DocumentWriter, ParseError
-from slipway_retriever.parse.formats import Bounds
+from slipway_retriever.parse.document import Bounds, Document, DocumentWriter, ParseError
 
 MAX_DEPTH = 64
 MAX_FIELD = 1 << 20
