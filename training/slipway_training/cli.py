@@ -86,13 +86,14 @@ def evaluate_reader(
 def export_reader(
     run: Annotated[Path, typer.Argument(help="the folder of a run (run.out)")],
     to: Annotated[Path, typer.Option(help="where the flavor folders go")],
+    flavors: Annotated[str, typer.Option(help="which, by comma: int8, int4, f16 (GGUF), int4-onnx, int8-onnx")] = "int8,int4,int4-onnx",
 ) -> None:
-    """Export the newest checkpoint of a run, finished or not, as int8, int4 (GGUF) and int4-onnx, and check each against its fp32 parent."""
+    """Export the newest checkpoint of a run, finished or not, in the flavors wanted, and check each against its fp32 parent."""
     console = Console()
     with _told(console):
         from slipway_training.reader import export_run
 
-        export_run(run, to, console)
+        export_run(run, to, console, tuple(flavors.split(",")))
 
 
 @export_app.command("card")

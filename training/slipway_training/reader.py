@@ -25,7 +25,7 @@ from slipway_training.config import ReaderConfig
 from slipway_training.errors import CheckpointError
 from slipway_training.evaluation.parity import parity
 from slipway_training.evaluation.readers import TransformersModel, open_flavor
-from slipway_training.export.release import FLAVORS, export_flavors
+from slipway_training.export.release import SHIPPED, export_flavors
 from slipway_training.loop import Outcome, train
 from slipway_training.model import build_model
 from slipway_training.plot import draw_curve
@@ -53,7 +53,7 @@ def run_reader(config: ReaderConfig, export_to: Path | None, console: Console) -
     return outcome.done
 
 
-def export_run(folder: Path, to: Path, console: Console) -> list[VerifiedModel]:
+def export_run(folder: Path, to: Path, console: Console, flavors: tuple[str, ...] = SHIPPED) -> list[VerifiedModel]:
     """Export the newest checkpoint of the run in `folder`, measure parity, and write the report. Raises CheckpointError, ExportError."""
     recipe = folder / "config.json"
     if not recipe.is_file():
@@ -68,7 +68,7 @@ def export_run(folder: Path, to: Path, console: Console) -> list[VerifiedModel]:
         raise CheckpointError(f"{folder} holds no checkpoint yet")
     console.print(f"exporting step {cursor.batch} ({cursor.tokens:,} tokens)")
     with console.status("exporting"):
-        made = export_flavors(model, tokenizer, to, config.name, tuple(f.name for f in FLAVORS))
+        made = export_flavors(model, tokenizer, to, config.name, flavors)
     rows = {v.manifest.flavor: _parity(v, model, tokenizer, folder) for v in made}
     for name, row in rows.items():
         console.print(f"{name}: {row}", highlight=False)

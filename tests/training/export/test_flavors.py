@@ -9,6 +9,7 @@ pytest.importorskip("llama_cpp")
 
 from slipway_shared.manifest import ManifestError, load_verified  # noqa: E402
 from slipway_training.config import ModelConfig  # noqa: E402
+from slipway_training.errors import ExportError  # noqa: E402
 from slipway_training.evaluation.parity import parity  # noqa: E402
 from slipway_training.evaluation.readers import LlamaCppModel, ModelReader, TransformersModel, open_flavor  # noqa: E402
 from slipway_training.export.gguf_file import write_gguf  # noqa: E402
@@ -39,8 +40,8 @@ def test_gguf_f16_is_the_model(model: LlamaForCausalLM, tokenizer: Tokenizer, tm
 
 
 def test_every_flavor_is_verified_and_answers(model: LlamaForCausalLM, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    made = export_flavors(model, tokenizer, tmp_path, "slipway-test", ("int8", "int4"))
-    assert [v.manifest.id for v in made] == ["slipway-test:int8", "slipway-test:int4"]
+    made = export_flavors(model, tokenizer, tmp_path, "slipway-test", ("int8", "int4", "f16"))
+    assert [v.manifest.id for v in made] == ["slipway-test:int8", "slipway-test:int4", "slipway-test:f16"]
     for verified in made:
         assert verified.manifest.kind == "reader"
         again, opened = open_flavor(verified.folder)
@@ -61,12 +62,18 @@ def test_figures_change_the_digest(model: LlamaForCausalLM, tokenizer: Tokenizer
     assert load_verified(made.folder).manifest.eval == {"f1@test": 0.5}
 
 
+def test_a_flavor_that_there_is_not_is_refused_by_name(model: LlamaForCausalLM, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no flavor is called int3; there are int8"):
+        export_flavors(model, tokenizer, tmp_path, "slipway-test", ("int8", "int3"))
+
+
 @pytest.mark.slow
-def test_the_onnx_flavor_runs(tokenizer: Tokenizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flavor", ["int4-onnx", "int8-onnx"])
+def test_the_onnx_flavors_run(tokenizer: Tokenizer, tmp_path: Path, flavor: str) -> None:
     pytest.importorskip("onnxruntime_genai")
     shape = SHAPE.model_copy(update={"width": 128, "mlp_width": 128})
     small = build_model(shape, 1, 0, 17).eval()
-    (made,) = export_flavors(small, tokenizer, tmp_path, "slipway-test", ("int4-onnx",))
+    (made,) = export_flavors(small, tokenizer, tmp_path, "slipway-test", (flavor,))
     assert made.manifest.engine == "onnx"
     _, opened = open_flavor(made.folder)
     found = parity(TransformersModel(small), opened, [encode(tokenizer, TEXT)], stop=1, limit=4)

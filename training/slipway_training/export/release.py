@@ -1,6 +1,6 @@
 """The flavors of one trained reader, each in its folder with a manifest that was read back and verified.
 
-It knows which flavors ship, for which engine and devices, and that f16 stays behind. It refuses to know how tensors are written.
+It knows which flavors there are, which of them are small enough to ship, and for which engine and devices. It refuses to know how tensors are written.
 """
 
 import shutil
@@ -14,14 +14,16 @@ from slipway_shared.manifest import MANIFEST, DeviceClass, EngineName, Manifest,
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
+from slipway_training.errors import ExportError
 from slipway_training.export.gguf_file import write_gguf
-from slipway_training.export.onnx_folder import write_hf_folder, write_onnx
+from slipway_training.export.onnx_folder import Bits, write_hf_folder, write_onnx
 from slipway_training.export.quantize import Quant, quantize_gguf
 
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """One shipped form. `overhead_mb` is what its engine needs beside the weights."""
+    """One form of the weights: `quant` of a GGUF, or None for the f16 parent itself and for ONNX, whose integers are `bits` wide. `overhead_mb` is what
+    its engine needs beside the weights."""
 
     name: str
     engine: EngineName
@@ -29,22 +31,29 @@ class Flavor:
     devices: tuple[DeviceClass, ...]
     quant: Quant | None
     overhead_mb: int
+    bits: Bits | None = None
 
 
 FLAVORS = (
     Flavor("int8", "llamacpp", "model.gguf", ("x86", "arm"), "q8_0", 48),
     Flavor("int4", "llamacpp", "model.gguf", ("x86", "arm"), "q4_k_m", 48),
-    Flavor("int4-onnx", "onnx", ".", ("x86", "arm", "mobile"), None, 96),
+    Flavor("int4-onnx", "onnx", ".", ("x86", "arm", "mobile"), None, 96, "int4"),
+    Flavor("f16", "llamacpp", "model.gguf", ("x86", "arm"), None, 48),
+    Flavor("int8-onnx", "onnx", ".", ("x86", "arm", "mobile"), None, 96, "int8"),
 )
+SHIPPED = ("int8", "int4", "int4-onnx")
+"""What is small enough for the repository; the others are made on demand (f16 as a parent to compare with, int8-onnx with its fp32 embedding)."""
 
 
 def export_flavors(
-    model: LlamaForCausalLM, tokenizer: Tokenizer, root: Path, name: str, flavors: tuple[str, ...] = ("int8", "int4", "int4-onnx")
+    model: LlamaForCausalLM, tokenizer: Tokenizer, root: Path, name: str, flavors: tuple[str, ...] = SHIPPED
 ) -> list[VerifiedModel]:
     """Write the wanted `flavors` below `root`, and return them as a server will see them: verified.
 
-    The f16 GGUF and the Hugging Face folder are parents only and are not kept. Raises ExportError and ManifestError.
+    Raises ExportError, also for a flavor that there is not, and ManifestError.
     """
+    if unknown := set(flavors) - {flavor.name for flavor in FLAVORS}:
+        raise ExportError(f"no flavor is called {', '.join(sorted(unknown))}; there are {', '.join(flavor.name for flavor in FLAVORS)}")
     made: list[VerifiedModel] = []
     with tempfile.TemporaryDirectory() as scratch:
         parent = Path(scratch) / "f16.gguf"
@@ -53,11 +62,13 @@ def export_flavors(
             folder = root / flavor.name
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            if flavor.quant is not None:
-                quantize_gguf(parent, folder / flavor.entry, _fitting(flavor.quant, model))
-            else:
+            if flavor.bits is not None:
                 write_hf_folder(model, tokenizer, Path(scratch) / "hf")
-                write_onnx(Path(scratch) / "hf", folder)
+                write_onnx(Path(scratch) / "hf", folder, flavor.bits)
+            elif flavor.quant is None:
+                shutil.copyfile(parent, folder / flavor.entry)
+            else:
+                quantize_gguf(parent, folder / flavor.entry, _fitting(flavor.quant, model))
             write_manifest(folder, _manifest(folder, flavor, name, model.config.max_position_embeddings))
             made.append(load_verified(folder))
     return made

@@ -16,7 +16,7 @@ _FORMS = (
 )  # fmt: skip
 _WORD = re.compile(r"[\w`/.-]+")
 _LIGHT = frozenset(
-    {*"the a an of in to and that which is was were are by for on with as its their this these it from at be or you".split()}  # noqa: SIM905
+    {*"the a an of in to and that which is was were are by for on with as its their this these it from at be or you".split()}
 )
 
 
