@@ -1,7 +1,20 @@
 import json
+import logging
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from slipway_shared import context, logs
+
+
+@pytest.fixture(autouse=True)
+def configuration_of_others() -> Iterator[None]:
+    """Logging is the process's: what a test configures, on a stream that ends with it, must not reach the next one."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
 
 
 def test_a_line_is_one_json_object_with_the_requests_ids_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
