@@ -10,7 +10,6 @@ UV := $(BIN)/uv pip install --quiet --no-config --python $(VENV) --compile-bytec
 MEMBERS := shared services/gateway services/generator services/retriever services/reranker services/safety-filter training deploy/cli
 CODE := shared services training deploy tests
 export OMP_NUM_THREADS ?= 1
-export PYTHONWARNINGS ?=
 
 help: ## list the verbs
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -76,7 +75,7 @@ fmt: setup-dev ## format and fix what can be fixed
 	@$(BIN)/ruff format $(CODE)
 	@$(BIN)/ruff check --fix $(CODE)
 
-# Measurements: each prints a table and writes its report below .bench/. Pass options with ARGS="...".
+# Measurements: each prints a table and writes its report below .slipway/ where it has one. Pass options with ARGS="...".
 bench-generator: setup-dev ## the generator beside llama-server (LLAMA_SERVER=path) on the same GGUF
 	@$(BIN)/python -m slipway_generator.bench $(ARGS)
 
