@@ -12,7 +12,8 @@ services="shared/pyproject.toml services/gateway/pyproject.toml services/generat
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 # shellcheck disable=SC2086
-compile --group dev $services training/pyproject.toml --extra torch --extra onnx --extra llamacpp -o requirements/all.lock
+compile --group dev $services training/pyproject.toml --extra torch --extra data --extra tune --extra eval --extra onnx --extra outlines \
+    --extra qdrant --extra llamacpp -o requirements/all.lock
 .venv/bin/python deploy/locked.py requirements/all.lock --without nothing | sed -E '/^ +--hash/d; s/ *\\$//' >"$tmp/versions.txt"
 printf 'hatchling\neditables\n' >"$tmp/build.in"
 # shellcheck disable=SC2086
