@@ -1,54 +1,23 @@
 """An engine without weights: it says the last user message again, token by token.
 
-Deterministic, with a tokenizer of its own that needs no vocabulary, so that the real process runs in tests, compose files and load tests.
+Deterministic, with a tokenizer that needs no vocabulary (`byteruns`), so that the real process runs in tests, compose files and load tests.
 It honours stop strings, limits, deadlines and seeds (a seed at a temperature above 0 shuffles the tokens), and can be paced.
 """
 
 import asyncio
 import random
-import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 
 from slipway_shared import errors
 
 from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing, TokenLogprob
+from slipway_generator.engines.byteruns import SPECIALS, TEMPLATE, ByteRuns
 from slipway_generator.model import ModelCard
 from slipway_generator.opened import Opened
 from slipway_generator.settings import Settings
 from slipway_generator.spelling import Spelling
 from slipway_generator.template import ChatTemplate
-
-SPECIALS = {"<|system|>": 1, "<|user|>": 2, "<|assistant|>": 3, "<|tool|>": 4, "<|end|>": 5}
-TEMPLATE = (
-    "{% for m in messages %}<|{{ 'system' if m.role == 'developer' else m.role }}|>{{ m.content or '' }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-_CHUNK = re.compile(rb"[ ]?[A-Za-z0-9]{1,5}|.", re.DOTALL)
-_CHUNK_MARK = 1  # a leading one keeps leading zero bytes; six bytes and the mark stay below 2**53, so every JSON reader keeps ids exact
-
-
-class EchoTokenizer:
-    """Runs of at most six bytes; a token's id is its bytes read as a number."""
-
-    longest_piece_bytes = 6
-    bos = None
-
-    @property
-    def specials(self) -> Mapping[str, int]:
-        return SPECIALS
-
-    def encode(self, text: str) -> list[int]:
-        return [int.from_bytes(bytes([_CHUNK_MARK]) + chunk) for chunk in _CHUNK.findall(text.encode("utf-8", errors="replace"))]
-
-    def piece(self, token: int) -> bytes:
-        if token in SPECIALS.values():
-            return b""
-        raw = token.to_bytes(7) if 0 < token < 1 << 49 else b""
-        raw = raw.lstrip(b"\0")
-        if len(raw) < 2 or raw[0] != _CHUNK_MARK:
-            raise ValueError(f"{token} is not a token of this vocabulary")
-        return raw[1:]
 
 
 class EchoEngine:
@@ -62,7 +31,7 @@ class EchoEngine:
         self._max_waiting = settings.max_waiting
         self._running = 0
         self._waiting = 0
-        self._tokenizer = EchoTokenizer()
+        self._tokenizer = ByteRuns()
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -128,7 +97,7 @@ async def open_echo(card: ModelCard, settings: Settings) -> Opened:
     """The echo engine with its tokenizer and template."""
     engine = EchoEngine(settings)
     await engine.start()
-    tokenizer = EchoTokenizer()
+    tokenizer = ByteRuns()
     return Opened(card, engine, tokenizer, ChatTemplate(TEMPLATE, tuple(SPECIALS)), settings)
 
 
