@@ -86,6 +86,15 @@ def normalise(text: str) -> str:
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).lower()))
 
 
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """`start` and `end` moved apart until they cut no word of `text` in two: what an encoder of word pieces points at, as a quotation."""
+    while 0 < start < len(text) and text[start - 1].isalnum() and text[start].isalnum():
+        start -= 1
+    while 0 < end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+        end += 1
+    return start, end
+
+
 def _statements(answer: str, passage_count: int) -> list[tuple[str, int]]:
     """(text before a mark, the passage it names); text after the last mark counts with the last one."""
     out: list[tuple[str, int]] = []

@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
 ALLOWED_SUFFIXES = frozenset({".gguf", ".onnx", ".ort", ".data", ".safetensors", ".json", ".jinja", ".txt", ".md", ".model"})
 
-EngineName = Literal["llamacpp", "onnx", "vllm", "echo"]
+EngineName = Literal["llamacpp", "onnx", "pointer", "vllm", "echo"]
 DeviceClass = Literal["gpu", "x86", "arm", "mobile"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

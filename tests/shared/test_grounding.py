@@ -54,3 +54,11 @@ def test_abstention_is_recognised_in_any_case() -> None:
 def test_any_text_gets_a_verdict_and_only_existing_passages_are_cited(answer: str, passages: list[str]) -> None:
     grounding.is_grounded(answer, passages)
     assert all(1 <= c.number <= len(passages) for c in grounding.citations(answer, len(passages)))
+
+
+def test_whole_words_are_never_cut() -> None:
+    text = "port 8080 of the édge"
+    assert text[slice(*grounding.whole_words(text, 6, 8))] == "8080"
+    assert text[slice(*grounding.whole_words(text, 18, 19))] == "édge"
+    assert grounding.whole_words(text, 0, 4) == (0, 4)
+    assert grounding.whole_words("", 0, 0) == (0, 0)

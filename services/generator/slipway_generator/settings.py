@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from slipway_shared.settings import ServiceSettings, service_config
 
-EngineChoice = Literal["echo", "llamacpp", "onnx", "vllm"]
+EngineChoice = Literal["echo", "llamacpp", "onnx", "pointer", "vllm"]
 
 
 class Settings(ServiceSettings):

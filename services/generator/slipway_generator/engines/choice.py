@@ -22,5 +22,9 @@ async def open_model(card: ModelCard, settings: Settings, log: Any) -> Opened:
             from slipway_generator.engines.onnx import open_onnx
 
             return await open_onnx(card, settings, log)
+        case "pointer":
+            from slipway_generator.engines.pointer import open_pointer
+
+            return await open_pointer(card, settings, log)
         case "vllm":
             raise StartRefused("a vLLM pool is reached by its own URL; this process runs echo, llamacpp and onnx.")

