@@ -6,7 +6,8 @@ from random import Random
 
 import numpy as np
 import pytest
-from slipway_reranker.calibrate import auc, calibration_error, fit, main, read
+from slipway_reranker.calibrate import fit, main, overlap_rows, read
+from slipway_reranker.fitting import auc, calibration_error, listwise
 
 THINGS = ["harbour", "lantern", "glacier", "orchard", "anvil", "meadow", "canyon", "violin", "turbine", "quarry"]
 
@@ -36,7 +37,7 @@ def test_it_tells_answerable_questions_from_the_others(pairs: Path, capsys: pyte
 
 
 def test_a_third_of_the_questions_is_held_out(pairs: Path) -> None:
-    rows = read(pairs)
+    rows = overlap_rows(read(pairs))
     assert 0.15 < rows.held_out.mean() < 0.5
     assert len(fit(rows).weights) == rows.signals.shape[1]
 
@@ -46,3 +47,15 @@ def test_area_and_calibration_error_by_hand() -> None:
     assert auc(values, truths) == 0.75
     assert auc(np.array([0.5, 0.5]), np.array([True, False])) == 0.5
     assert calibration_error(np.array([0.05, 0.05, 0.95, 0.95]), np.array([False, False, True, True])) == pytest.approx(0.05)
+
+
+def test_a_listwise_fit_finds_the_signal_that_tells() -> None:
+    rng = np.random.default_rng(4)
+    lists: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(100):
+        signals, truths = rng.standard_normal((6, 2)), np.zeros(6, dtype=bool)
+        truths[rng.integers(6)] = True
+        signals[truths, 1] += 2
+        lists.append((signals, truths))
+    weights = listwise(lists, [1.0] * 100)
+    assert abs(weights[0]) < 0.5 < 1.5 < weights[1]

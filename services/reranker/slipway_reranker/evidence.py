@@ -1,10 +1,11 @@
 """From what was seen while scoring to one figure: how likely the passages hold an answer at all.
 
-It knows a logistic model over a few signals, with coefficients measured on development questions (docs/retrieval.md). It refuses to know the threshold.
+It knows logistic models over a few signals, with coefficients measured on development questions (docs/retrieval.md). It refuses to know the threshold.
 """
 
 import math
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +23,18 @@ class Signals:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A logistic model: evidence = 1 / (1 + exp(-(bias + weights . signals)))."""
+    """A logistic model: chance = 1 / (1 + exp(-(bias + weights . signals)))."""
 
     bias: float
     weights: tuple[float, ...]
 
-    def evidence(self, signals: Signals) -> float:
-        """The probability, in [0, 1], that a reader finds the answer in the passages."""
-        value = self.bias + sum(w * x for w, x in zip(self.weights, astuple(signals), strict=True))
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, value))))
+    def logit(self, signals: Sequence[float]) -> float:
+        """The log odds."""
+        return self.bias + sum(w * x for w, x in zip(self.weights, signals, strict=True))
+
+    def chance(self, signals: Sequence[float]) -> float:
+        """The probability, in [0, 1]: of evidence, that a reader finds the answer in the passages; of relevance, that one passage holds it."""
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, self.logit(signals)))))
 
 
 SIGNAL_NAMES = tuple(field.name for field in fields(Signals))

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from slipway_shared.terms import terms
 
@@ -35,6 +35,9 @@ class Match:
         return 0.45 * self.coverage + 0.40 * self.window + 0.15 * self.pairs
 
 
+NOTHING = Match(0.0, 0.0, 0.0)
+
+
 class OverlapScorer:
     """The `overlap` scorer: no weights on disk, under a millisecond for twenty passages."""
 
@@ -48,23 +51,29 @@ class OverlapScorer:
         """
         matched, signals = measure(query, documents)
         relevance = tuple((r + PRIOR * math.exp(-i / PRIOR_DECAY)) / (1 + PRIOR) for i, r in enumerate(matched))
-        return Scored(relevance, OVERLAP.evidence(signals) if signals else 0.0)
+        return Scored(relevance, OVERLAP.chance(astuple(signals)) if signals else 0.0)
 
 
 def measure(query: str, documents: Sequence[str]) -> tuple[tuple[float, ...], Signals | None]:
     """The relevance of each document, and what evidence is computed from; None when they share no content word."""
+    matches, signals = compare(query, documents)
+    return tuple(m.relevance for m in matches), signals
+
+
+def compare(query: str, documents: Sequence[str]) -> tuple[tuple[Match, ...], Signals | None]:
+    """How each document meets the query, and what evidence is computed from; None when they share no content word."""
     wanted = terms(query)[:MAX_QUERY_TERMS]
     texts = [terms(document) for document in documents]
     if not any(set(wanted) & set(text) for text in texts):
-        return (0.0,) * len(documents), None
+        return (NOTHING,) * len(documents), None
     weight = weights(wanted, [set(text) for text in texts])
-    matches = [match(wanted, text, weight) for text in texts]
+    matches = tuple(match(wanted, text, weight) for text in texts)
     best = max(range(len(matches)), key=lambda i: matches[i].relevance)
     relevance = tuple(m.relevance for m in matches)
     held = set(texts[best])
     rarest = max(weight, key=lambda term: weight[term])
     anywhere = set().union(*texts)
-    return relevance, Signals(
+    return matches, Signals(
         coverage=matches[best].coverage,
         window=matches[best].window,
         pairs=matches[best].pairs,

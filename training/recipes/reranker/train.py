@@ -1,212 +1,122 @@
-"""Trains the cross-encoder: `python training/recipes/reranker/train.py PAIRS.jsonl --base FOLDER --out FOLDER [--set key=value ...]`.
+"""Trains the cross-encoder: `python training/recipes/reranker/train.py LISTS.jsonl --base FOLDER --out FOLDER [--set key=value ...]`.
 
-PAIRS are lists mined by our own search: `python -m slipway_retriever.evaluate FOLDER ... --pairs PAIRS.jsonl`. The loss is listwise (softmax cross-entropy of
-the answering passage against hard negatives). A fifth of the questions, chosen by their hash, is held out: the logistic scales of relevance and evidence are
-fitted on it, and the table compares the order with the one that search gave. Writes what SLIPWAY_RERANKER_SCORER reads: model.onnx (int8), tokenizer.json,
-calibration.json, manifest.json, report.json.
+LISTS are mined by our own search: `python -m slipway_retriever.evaluate.mine FOLDER ... --out LISTS.jsonl`. The loss is listwise: cross-entropy of the answering
+passage against hard negatives, with a share of the target taken from the first stage's scores. Writes checkpoints as safetensors; export.py makes of
+one what SLIPWAY_RERANKER_SCORER reads.
 """
 
 import argparse
-import hashlib
-import json
-import math
+import itertools
 import random
-import shutil
 import sys
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import lists
 import torch
 import yaml
+from model import Reranker
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One query with the passages that search gave, best first, and the places of those that answer (none: a miss)."""
-
-    query: str
-    documents: tuple[str, ...]
-    relevant: tuple[int, ...]
-
-    @property
-    def held_out(self) -> bool:
-        return hashlib.sha256(self.query.encode()).digest()[1] % 5 == 0
-
-
-class Scorer(torch.nn.Module):
-    """A BERT with one logit, under the names that the service feeds."""
-
-    def __init__(self, base: Path) -> None:
-        super().__init__()
-        from transformers import AutoModelForSequenceClassification
-
-        # Eager attention, because a fused one is traced without its padding mask.
-        self.bert = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, attn_implementation="eager")
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
-        return self.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).logits
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, calibrate, export, report."""
+    """Train by the clock, with checkpoints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("pairs", type=Path)
+    parser.add_argument("lists", type=Path)
     parser.add_argument("--base", type=Path, required=True, help="a BERT folder: config.json, model.safetensors, tokenizer.json")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the last checkpoint; earlier ones lie beside it as NAME-MINUTES")
     parser.add_argument("--set", action="append", default=[], help="key=value over config.yaml")
     wanted = parser.parse_args(argv)
     config = yaml.safe_load((HERE / "config.yaml").read_text(encoding="utf-8"))
     config |= {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in wanted.set)}
     torch.manual_seed(config["seed"])
-    rows = [_listed(json.loads(line)) for line in wanted.pairs.read_text(encoding="utf-8").splitlines()]
-    tokenizer = Tokenizer.from_file(str(wanted.base / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(config["max_tokens"])
-    model = Scorer(wanted.base).to("cuda" if torch.cuda.is_available() else "cpu")
-    _train(model, tokenizer, [row for row in rows if row.relevant and not row.held_out], config)
-    model = model.to("cpu").eval()
-    held = [row for row in rows if row.held_out]
-    logits = [_score(model, tokenizer, row) for row in held]
-    export(model, wanted.base, wanted.out, calibration(held, logits))
-    report = {"held_out": figures(held, logits), "config": config, "lists": len(rows)}
-    (wanted.out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    sys.stdout.write(json.dumps(report["held_out"]) + "\n")
+    rows = [row for row in lists.read(wanted.lists) if row.relevant]
+    rows = [row for row in rows for _ in range(config["repeat"].get(row.set, 1))]
+    model = Reranker.start(wanted.base, config["layers"]).to("cuda" if torch.cuda.is_available() else "cpu")
+    pieces = tokenizer(wanted.base, config["max_tokens"])
+
+    def save(name: str) -> None:
+        model.save(wanted.out.parent / name)
+        pieces.no_truncation()
+        pieces.save(str(wanted.out.parent / name / "tokenizer.json"))
+        pieces.enable_truncation(config["max_tokens"])
+
+    train(model, pieces, rows, config, save, wanted.out.name)
     return 0
 
 
-def _listed(raw: dict[str, Any]) -> Listed:
-    return Listed(raw["query"], tuple(raw["documents"]), tuple(raw["relevant"]))
+def tokenizer(base: Path, longest: int) -> Tokenizer:
+    """The base's tokenizer, whose pairs are two sentences as the base knows them; the longer part loses what is too long."""
+    made = Tokenizer.from_file(str(base / "tokenizer.json"))
+    made.no_padding()
+    special = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    made.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [CLS]:1 $B:1 [SEP]:1", special_tokens=special)
+    made.enable_truncation(longest)
+    return made
 
 
-def _train(model: Scorer, tokenizer: Tokenizer, rows: list[Listed], config: dict[str, Any]) -> None:
-    rng, size = random.Random(config["seed"]), config["lists_per_step"]
-    if config["freeze_embeddings"]:
-        model.bert.base_model.embeddings.requires_grad_(False)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=config["learning_rate"], weight_decay=0.01)
-    steps = max(1, config["epochs"] * len(rows) // size)
-    warm = max(1, int(config["warmup_share"] * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / warm, max(0.05, (steps - s) / steps)))
-    until = time.monotonic() + 60 * config["minutes"] if config["minutes"] else math.inf
+def train(model: Reranker, pieces: Tokenizer, rows: list[lists.Listed], config: dict[str, Any], save: Any, name: str) -> None:
+    """Steps until the clock or the epochs end."""
+    device = next(model.parameters()).device
+    model.words.requires_grad_(not config["freeze_words"])
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(_groups(model, config), fused=True)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    batches = lists.steps(rows, pieces, config["negatives"], config["step_tokens"], random.Random(config["seed"]))
+    started, seen, average, saved = time.monotonic(), 0, 0.0, 1
     model.train()
-    for step, batch in enumerate(_steps(rows, size, steps, rng)):
-        lists = [_with_negatives(row, config["negatives"], rng) for row in batch]
-        scores = model(**_encoded(tokenizer, [pair for pairs in lists for pair in pairs], next(model.parameters()).device)).flatten()
-        parts = torch.split(scores, [len(pairs) for pairs in lists])
-        loss = torch.stack([-torch.log_softmax(part, 0)[0] for part in parts]).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for step in itertools.count():
+        minutes = (time.monotonic() - started) / 60
+        done = max(minutes / config["minutes"], seen / (config["epochs"] * len(rows)))
+        if done >= 1:
+            break
+        rate = min(1.0, done / config["warmup_share"], (1 - done) / (1 - config["warmup_share"]))
+        for group, full in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = full * max(0.02, rate)
+        batch = next(batches)
+        value = loss(model, batch, config["teacher_share"], device)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        schedule.step()
-        if step % 20 == 0:
-            sys.stderr.write(f"step {step}/{steps} loss {loss.item():.3f}\n")
-        if time.monotonic() > until:
-            return
+        seen += len(batch)
+        average += (value.item() - average) / min(step + 1, 100)
+        if step % 50 == 0:
+            sys.stderr.write(f"{minutes:.1f} min, step {step}, {seen} of {len(rows)} lists an epoch, loss {average:.3f}\n")
+        if minutes >= saved * config["checkpoint_minutes"]:
+            save(f"{name}-{round(minutes)}")
+            saved += 1
+    save(name)
 
 
-def _steps(rows: list[Listed], size: int, steps: int, rng: random.Random) -> Iterator[list[Listed]]:
-    waiting: list[Listed] = []
-    for _ in range(steps):
-        if len(waiting) < size:
-            waiting += rng.sample(rows, len(rows))
-        yield [waiting.pop() for _ in range(min(size, len(waiting)))]
-
-
-def _with_negatives(row: Listed, count: int, rng: random.Random) -> list[tuple[str, str]]:
-    """The answering passage first, then wrong ones: the highest ranked of a random half of them, so that epochs differ."""
-    wrong = [text for place, text in enumerate(row.documents) if place not in row.relevant]
-    chosen = wrong if len(wrong) <= count else [text for text in wrong if rng.random() < 0.75][:count]
-    return [(row.query, row.documents[row.relevant[0]]), *((row.query, text) for text in chosen)]
-
-
-def _encoded(tokenizer: Tokenizer, pairs: list[tuple[str, str]], device: torch.device) -> dict[str, torch.Tensor]:
-    found = tokenizer.encode_batch(pairs)
-    width = max(len(e.ids) for e in found)
-    out = {name: torch.zeros(len(found), width, dtype=torch.long) for name in ("input_ids", "attention_mask", "token_type_ids")}
-    for i, e in enumerate(found):
-        out["input_ids"][i, : len(e.ids)] = torch.tensor(e.ids)
-        out["token_type_ids"][i, : len(e.ids)] = torch.tensor(e.type_ids)
-        out["attention_mask"][i, : len(e.ids)] = 1
-    return {name: tensor.to(device) for name, tensor in out.items()}
-
-
-@torch.inference_mode()
-def _score(model: Scorer, tokenizer: Tokenizer, row: Listed) -> list[float]:
-    inputs = _encoded(tokenizer, [(row.query, text) for text in row.documents], torch.device("cpu"))
-    return [float(x) for x in model(**inputs).flatten()]
-
-
-def calibration(rows: Sequence[Listed], logits: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Platt scales: of a passage's relevance from its logit, and of a list's evidence from its highest logit."""
-    passages = [(x, place in row.relevant) for row, xs in zip(rows, logits, strict=True) for place, x in enumerate(xs)]
-    lists = [(max(xs), bool(row.relevant)) for row, xs in zip(rows, logits, strict=True)]
-    (a, b), (c, d) = _platt(passages), _platt(lists)
-    return {"relevance_scale": a, "relevance_shift": b, "evidence_scale": c, "evidence_shift": d}
-
-
-def _platt(points: Sequence[tuple[float, bool]]) -> tuple[float, float]:
-    x = torch.tensor([[value, 1.0] for value, _ in points], dtype=torch.float64)
-    y = torch.tensor([float(truth) for _, truth in points], dtype=torch.float64)
-    theta = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    for _ in range(50):  # Newton's method with a little ridge
-        p = torch.sigmoid(x @ theta)
-        gradient = x.T @ (p - y) + 0.1 * theta
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + 0.1 * torch.eye(2, dtype=torch.float64)
-        theta = theta - torch.linalg.solve(hessian, gradient)
-    return float(theta[0]), float(theta[1])
-
-
-def figures(rows: Sequence[Listed], logits: Sequence[Sequence[float]]) -> dict[str, float]:
-    """MRR over the held-out lists that hold an answer: in the order of search, and reranked."""
-    kept = [(row, xs) for row, xs in zip(rows, logits, strict=True) if row.relevant]
-    before = [1 / (1 + min(row.relevant)) for row, _ in kept]
-    after = [
-        1 / (1 + min(place for place, i in enumerate(np.argsort(-np.array(xs), kind="stable")) if i in row.relevant)) for row, xs in kept
+def _groups(model: Reranker, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The few new scalars learn faster than the weights that the base brought."""
+    new = [parameter for name, parameter in model.named_parameters() if name.endswith("across") or name in ("dimensions", "tokens")]
+    old = [parameter for parameter in model.parameters() if parameter.requires_grad and all(parameter is not other for other in new)]
+    return [
+        {"params": old, "lr": config["learning_rate"], "weight_decay": 0.01},
+        {"params": new, "lr": config["new_learning_rate"], "weight_decay": 0.0},
     ]
-    return {"lists": float(len(kept)), "mrr_search": float(np.mean(before or [0.0])), "mrr_reranked": float(np.mean(after or [0.0]))}
 
 
-def export(model: Scorer, base: Path, out: Path, scales: dict[str, float]) -> None:
-    """fp32 ONNX, held against torch on padded input, then int8 per channel; the digests of all files last."""
-    import onnxruntime
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    out.mkdir(parents=True, exist_ok=True)
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])  # a mask of ones alone would be traced away
-    ids = torch.ones_like(mask)
-    plain = out / "fp32.onnx"
-    axes = {name: {0: "batch", 1: "sequence"} for name in names} | {"logits": {0: "batch"}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model, (ids, mask, torch.zeros_like(ids)), str(plain), input_names=list(names), output_names=["logits"],
-            dynamic_axes=axes, opset_version=17, dynamo=False,
-        )  # fmt: skip
-    mask = torch.tensor([[1] * 11, [1] * 4 + [0] * 7])
-    ids = torch.arange(22).reshape(2, 11) % 5
-    types = torch.zeros_like(ids)
-    got = onnxruntime.InferenceSession(str(plain)).run(["logits"], {n: t.numpy() for n, t in zip(names, (ids, mask, types), strict=True)})[
-        0
-    ]
-    with torch.inference_mode():
-        error = float(np.abs(np.asarray(got) - model(ids, mask, types).numpy()).max())
-    if error > 1e-4:
-        raise SystemExit(f"the exported graph differs from the model by {error:.2g}")
-    quantize_dynamic(str(plain), str(out / "model.onnx"), per_channel=True, weight_type=QuantType.QInt8)
-    plain.unlink()
-    shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")
-    (out / "calibration.json").write_text(json.dumps(scales, indent=1), encoding="utf-8")
-    digests = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in ("model.onnx", "tokenizer.json", "calibration.json")}
-    (out / "manifest.json").write_text(json.dumps({"files": digests}, indent=1), encoding="utf-8")
+def loss(model: Reranker, batch: Sequence[lists.Example], share: float, device: torch.device) -> torch.Tensor:
+    """Mean listwise cross-entropy. bfloat16 where the matrix units have it: half the time of float32 on AMX."""
+    inputs = lists.tensors([ids for e in batch for ids in e.ids], [types for e in batch for types in e.types])
+    with torch.autocast(device.type, torch.bfloat16):
+        scores = model(**{key: value.to(device) for key, value in inputs.items()}).flatten().float()
+    parts: list[torch.Tensor] = []
+    for item, part in zip(batch, torch.split(scores, [len(e.ids) for e in batch]), strict=True):
+        target = torch.zeros_like(part)
+        target[0] = 1.0
+        if item.teacher:
+            target = (1 - share) * target + share * torch.softmax(torch.tensor(item.teacher, device=device), 0)
+        parts.append(-(target * torch.log_softmax(part, 0)).sum())
+    return torch.stack(parts).mean()
 
 
 if __name__ == "__main__":

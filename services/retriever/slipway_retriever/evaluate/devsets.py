@@ -1,14 +1,18 @@
 """Development sets made from the open data folder (SLIPWAY_DATA_DIR): questions whose passage is known.
 
-squad: human questions over encyclopedia paragraphs. factbook: questions over country fields, where every country has the same fields. definitions: glossary
-definitions without their term, over the textbook paragraphs that introduce it. Everything is written outside the repository. It refuses to be a benchmark:
-tune on these, publish others.
+squad: human questions over encyclopedia paragraphs; the validation file's, and those of a quarter of the training file's paragraphs. factbook: questions over
+country fields, where every country has the same fields. definitions: glossary definitions without their term, over the textbook paragraphs that introduce it.
+exercises: the books' own questions, over the paragraphs and printed answers of their sections. Everything is written outside the repository. It refuses to be a
+benchmark: tune on these, publish others.
 """
 
+import hashlib
 import html
+import itertools
 import json
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from slipway_retriever.evaluate import beir
@@ -17,6 +21,7 @@ from slipway_retriever.evaluate.beir import Doc
 COUNTRIES = 40
 QUESTIONS = 300
 MODULES = 12
+EXERCISED = 70
 _TAG = re.compile(r"<[^<>]{1,500}>")
 _SPACE = re.compile(r"\s+")
 _GLOSSARY = re.compile(r"^([a-zA-Z][\w '()/-]{2,48}): ([^\n]{15,220})$", re.MULTILINE)
@@ -46,7 +51,7 @@ _FORMS = {
 
 def build(data: Path, out: Path) -> list[Path]:
     """Write every set that `data` has the source for; answers their folders."""
-    makers = {"squad": _squad, "factbook": _factbook, "definitions": _definitions}
+    makers = {"squad": _squad, "factbook": _factbook, "definitions": _definitions, "exercises": _exercises}
     made: list[Path] = []
     for name, make in makers.items():
         folder = out / name
@@ -60,12 +65,15 @@ def _squad(data: Path, out: Path) -> bool:
     docs: dict[str, Doc] = {}
     queries: dict[str, str] = {}
     relevant: dict[str, dict[str, int]] = {}
-    files = [data / "squad_sample" / f"squad_{part}.jsonl" for part in ("train", "validation")]
-    for row in (json.loads(line) for path in files if path.is_file() for line in path.read_text(encoding="utf-8").splitlines()):
-        context, rest = row["prompt"].split("Context: ", 1)[1].rsplit("\nQuestion: ", 1)
-        doc = docs.setdefault(context.strip(), Doc(f"d{len(docs)}", "", context.strip()))
-        queries[row["id"]] = rest.removesuffix("Answer:").strip()
-        relevant[row["id"]] = {doc.id: 1}
+    for part in ("train", "validation"):
+        path = data / "squad_sample" / f"squad_{part}.jsonl"
+        for row in (json.loads(line) for line in (path.read_text(encoding="utf-8").splitlines() if path.is_file() else [])):
+            context, rest = (half.strip() for half in row["prompt"].split("Context: ", 1)[1].rsplit("\nQuestion: ", 1))
+            doc = docs.setdefault(context, Doc(f"d{len(docs)}", "", context))
+            # The other three quarters may train a reranker; their paragraphs stay as distractors.
+            if part == "validation" or hashlib.sha256(context.encode()).digest()[0] % 4 == 0:
+                queries[row["id"]] = rest.removesuffix("Answer:").strip()
+                relevant[row["id"]] = {doc.id: 1}
     return _written(out, list(docs.values()), queries, relevant)
 
 
@@ -100,21 +108,58 @@ def _flat(value: object) -> str:
     return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", str(value)))).strip()
 
 
+def _paragraphs(module: str) -> list[str]:
+    return [_SPACE.sub(" ", block).strip() for block in module.split("\n\n") if 30 <= len(block.split()) <= 250]
+
+
+def _sections(data: Path) -> Iterator[list[str]]:
+    """The sections of each textbook."""
+    for path in sorted((data / "openstax_text").glob("*.txt")):
+        yield path.read_text(encoding="utf-8").split("\n# ")
+
+
 def _definitions(data: Path, out: Path) -> bool:
-    rng = random.Random(12)  # noqa: S311
     docs: list[Doc] = []
     asked: list[tuple[str, dict[str, int]]] = []
-    for path in sorted((data / "openstax_text").glob("*.txt")):
-        modules = [module for module in path.read_text(encoding="utf-8").split("\n# ") if len(_GLOSSARY.findall(module)) >= 4]
+    rng = random.Random(12)  # noqa: S311
+    for sections in _sections(data):
+        modules = [module for module in sections if len(_GLOSSARY.findall(module)) >= 4]
         for module in rng.sample(modules, min(MODULES, len(modules))):
-            paragraphs = [_SPACE.sub(" ", block).strip() for block in module.split("\n\n") if 30 <= len(block.split()) <= 250]
-            first = len(docs)
+            first, paragraphs = len(docs), _paragraphs(module)
             docs += [Doc(f"d{first + i}", "", paragraph) for i, paragraph in enumerate(paragraphs)]
             for term, definition in _GLOSSARY.findall(module):
                 held = {f"d{first + i}": 1 for i, paragraph in enumerate(paragraphs) if term.lower() in paragraph.lower()}
                 if 1 <= len(held) <= 2:
                     asked.append((definition.strip(), held))
-    chosen = rng.sample(asked, min(QUESTIONS, len(asked)))
+    return _some(out, docs, asked)
+
+
+def _exercises(data: Path, out: Path) -> bool:
+    docs: list[Doc] = []
+    asked: list[tuple[str, dict[str, int]]] = []
+    modules = [module for sections in _sections(data) for module in sections if "\nCritical Thinking Question" in module]
+    for module in random.Random(13).sample(modules, min(EXERCISED, len(modules))):  # noqa: S311
+        paragraphs = _paragraphs(module)
+        pairs = list(_printed_answers([_SPACE.sub(" ", block).strip() for block in module.split("\n\n")]))
+        # A question is no passage: it would answer itself.
+        known = dict.fromkeys([*(text for text in paragraphs if text not in dict(pairs)), *(answer for _, answer in pairs)])
+        place = {text: f"d{len(docs) + i}" for i, text in enumerate(known)}
+        docs += [Doc(place[text], "", text) for text in known]
+        asked += [(question, {place[answer]: 1}) for question, answer in pairs]
+    return _some(out, docs, asked)
+
+
+def _printed_answers(blocks: list[str]) -> Iterator[tuple[str, str]]:
+    """Questions of the section "Critical Thinking Questions", each with the block below it."""
+    inside = False
+    for block, below in itertools.pairwise(blocks):
+        inside = block.startswith("Critical Thinking Question") or (inside and len(block.split()) >= 4 and not _GLOSSARY.match(block))
+        if inside and 5 <= len(block.split()) <= 60 and block.endswith("?") and 8 <= len(below.split()) <= 250 and not below.endswith("?"):
+            yield block, below
+
+
+def _some(out: Path, docs: list[Doc], asked: list[tuple[str, dict[str, int]]]) -> bool:
+    chosen = random.Random(12).sample(asked, min(QUESTIONS, len(asked)))  # noqa: S311
     queries = {f"q{i}": question for i, (question, _) in enumerate(chosen)}
     return _written(out, docs, queries, {f"q{i}": held for i, (_, held) in enumerate(chosen)})
 

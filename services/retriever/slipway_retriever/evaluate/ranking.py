@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,20 @@ Rank = Callable[[str], list[int]]
 """A query to row numbers of the corpus, best first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """One query's rankings with their scores, best first, and its vector."""
+
+    dense: list[tuple[int, float]]
+    words: list[tuple[int, float]]
+    vector: NDArray[np.float32]
+
+    @property
+    def blended(self) -> list[tuple[int, float]]:
+        """The hybrid ranking."""
+        return blend(self.dense, self.words)
+
+
 class Corpus:
     """One test set's documents, indexed once. A document is one passage: what the model does not read of it is lost to dense search."""
 
@@ -32,23 +47,35 @@ class Corpus:
         self._words = Bm25Index()
         texts = [_indexed(doc) for doc in test.corpus]
         numbers = np.arange(len(texts), dtype=np.int64)
-        self._vectors.add(numbers, self._embedded(texts, cache))
+        self._rows = self._embedded(texts, cache)
+        self._vectors.add(numbers, self._rows)
         self._words.add(numbers, texts)
 
     def dense(self, query: str) -> list[int]:
-        return [number for number, _ in self._by_vector(query)]
+        return [number for number, _ in self._by_vector(self._vector(query))]
 
     def bm25(self, query: str) -> list[int]:
         return [number for number, _ in self._by_words(query)]
 
     def hybrid(self, query: str) -> list[int]:
-        return [number for number, _ in blend(self._by_vector(query), self._by_words(query))][:DEPTH]
+        return [number for number, _ in self.scored(query).blended][:DEPTH]
 
     def hybrid_by_rank(self, query: str) -> list[int]:
         return [number for number, _ in fuse([self.dense(query), self.bm25(query)])][:DEPTH]
 
-    def _by_vector(self, query: str) -> list[tuple[int, float]]:
-        vector = self._embedder.embed(self._embedder.tokenize([self._embedder.query_prefix + query]))[0]
+    def scored(self, query: str) -> Searched:
+        """Both searches at once."""
+        vector = self._vector(query)
+        return Searched(self._by_vector(vector), self._by_words(query), vector)
+
+    def cosines(self, vector: NDArray[np.float32], numbers: Sequence[int]) -> NDArray[np.float32]:
+        """The likeness of `numbers` to a query's vector, also of those that the search did not return."""
+        return self._rows[list(numbers)] @ vector
+
+    def _vector(self, query: str) -> NDArray[np.float32]:
+        return self._embedder.embed(self._embedder.tokenize([self._embedder.query_prefix + query]))[0]
+
+    def _by_vector(self, vector: NDArray[np.float32]) -> list[tuple[int, float]]:
         numbers, scores = self._vectors.search(vector, DEPTH)
         return list(zip(numbers.tolist(), scores.tolist(), strict=True))
 

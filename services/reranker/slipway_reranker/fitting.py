@@ -1,0 +1,68 @@
+"""The arithmetic of calibration: logistic and listwise fits, area under the curve, calibration error. It refuses to know scorers, files and what is predicted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_reranker.evidence import Calibration
+
+RIDGE = 1.0
+
+Matrix = NDArray[np.float64]
+Truths = NDArray[np.bool_]
+
+
+def logistic(signals: Matrix, truths: Truths, weight: Matrix, *, ridge: float = RIDGE, iterations: int = 50) -> Calibration:
+    """Ridge logistic regression by Newton's method; `weight` is one figure per row."""
+    x = np.hstack([np.ones((len(signals), 1)), signals])
+    penalty = np.diag([0.0, *[ridge] * signals.shape[1]])
+    theta = np.zeros(x.shape[1])
+    for _ in range(iterations):
+        p = 1 / (1 + np.exp(-np.clip(x @ theta, -30, 30)))
+        gradient = x.T @ (weight * (p - truths)) + penalty @ theta
+        hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + penalty + 1e-9 * np.eye(x.shape[1])
+        theta -= np.linalg.solve(hessian, gradient)
+    return Calibration(round(float(theta[0]), 4), tuple(round(float(value), 4) for value in theta[1:]))
+
+
+def listwise(lists: Sequence[tuple[Matrix, Truths]], weight: Sequence[float], *, ridge: float = RIDGE, iterations: int = 30) -> Matrix:
+    """Weights of a linear score under which the true rows of each list ([rows, signals], truths) win a softmax (conditional logit), by damped Newton steps."""
+    theta = np.zeros(lists[0][0].shape[1])
+    for _ in range(iterations):
+        gradient, hessian = ridge * theta, ridge * np.eye(len(theta))
+        for (x, truths), w in zip(lists, weight, strict=True):
+            z = x @ theta
+            p = np.exp(z - z.max())
+            p /= p.sum()
+            mean = p @ x
+            gradient = gradient + w * (mean - x[truths].mean(axis=0))
+            hessian = hessian + w * ((x * p[:, None]).T @ x - np.outer(mean, mean))
+        step = np.linalg.solve(hessian, gradient)
+        theta = theta - step * min(1.0, 3.0 / max(1e-9, float(np.abs(step).max())))
+    return theta
+
+
+def balanced(groups: Sequence[str]) -> Matrix:
+    """A weight per row with which every group weighs the same, so that the largest does not decide."""
+    sizes = {group: groups.count(group) for group in set(groups)}
+    return np.array([len(groups) / len(sizes) / sizes[group] for group in groups])
+
+
+def auc(values: Matrix, truths: Truths) -> float:
+    """The chance that a true row's value is above an untrue one's; ties count half."""
+    yes, no = values[truths], np.sort(values[~truths])
+    below = np.searchsorted(no, yes, "left") + np.searchsorted(no, yes, "right")
+    return float(below.mean() / 2 / len(no))
+
+
+def calibration_error(values: Matrix, truths: Truths, bins: int = 10) -> float:
+    """Mean distance between promise and truth over bins of equal width, weighted by their size (Guo et al. 2017)."""
+    return float(sum(abs(promised - true) * share for promised, true, share in reliability(values, truths, bins)))
+
+
+def reliability(values: Matrix, truths: Truths, bins: int = 10) -> list[tuple[float, float, float]]:
+    """(mean promise, share of true, share of all rows) of each bin that holds any."""
+    places = np.minimum((values * bins).astype(int), bins - 1)
+    parts = [places == b for b in range(bins) if (places == b).any()]
+    return [(float(values[part].mean()), float(truths[part].mean()), float(part.mean())) for part in parts]
