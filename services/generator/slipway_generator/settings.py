@@ -39,5 +39,17 @@ class Settings(ServiceSettings):
     request_seconds: float = Field(default=600.0, gt=0, le=86_400, description="deadline of a request that brings none")
     speculate: bool = Field(default=True, description="draft by prompt lookup where it pays")
     draft_tokens: int = Field(default=8, ge=1, le=16, description="longest draft")
+    max_adapters: int = Field(default=8, ge=0, le=64, description="LoRA adapters that may be loaded at once; 0 refuses all")
+    max_adapter_rank: int = Field(default=64, ge=1, le=512, description="vLLM: the largest rank of an adapter")
+    vllm_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="a running vLLM server to attach to; None: one is started here"
+    )
+    vllm_python: str | None = Field(default=None, description="the Python of the environment that has vLLM; None: this one")
+    vllm_args: str = Field(default="", max_length=4096, description="further words for vLLM's command line")
+    vllm_speculative: str = Field(default="", max_length=1024, description="vLLM's --speculative-config, as JSON; empty: none")
+    vllm_start_seconds: float = Field(
+        default=900.0, gt=0, le=7200, description="vLLM must have generated a token within this time of its start"
+    )
+    vllm_idle_seconds: float = Field(default=120.0, gt=0, le=3600, description="a vLLM stream that is silent this long has failed")
     echo_first_seconds: float = Field(default=0.0, ge=0, le=60, description="echo: wait before the first token")
     echo_gap_seconds: float = Field(default=0.0, ge=0, le=60, description="echo: wait before each further token")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from slipway_generator.model import ModelCard, StartRefused
+from slipway_generator.model import ModelCard
 from slipway_generator.opened import Opened
 from slipway_generator.settings import Settings
 
@@ -27,4 +27,6 @@ async def open_model(card: ModelCard, settings: Settings, log: Any) -> Opened:
 
             return await open_pointer(card, settings, log)
         case "vllm":
-            raise StartRefused("a vLLM pool is reached by its own URL; this process runs echo, llamacpp and onnx.")
+            from slipway_generator.engines.vllm.engine import open_vllm
+
+            return await open_vllm(card, settings, log)

@@ -71,6 +71,13 @@ class HubTokenizer:
         value = self._config.get(name)
         return str(value.get("content", "")) if isinstance(value, dict) else str(value or "")
 
+    def ends(self, folder: Path) -> frozenset[int]:
+        """Every token that ends an answer, as the folder's configuration and its tokenizer name them."""
+        named = [_read(folder / name).get("eos_token_id") for name in ("generation_config.json", "config.json")]
+        ids = [one for value in named for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)]
+        spelled = self._specials.get(self.named("eos_token"))
+        return frozenset(ids if spelled is None else [*ids, spelled])
+
     def template(self, folder: Path) -> ChatTemplate:
         """The folder's chat template; without one ChatML where the vocabulary has its tokens, else plain roles."""
         path = folder / "chat_template.jinja"
