@@ -15,7 +15,7 @@ from slipway_retriever.index.adaptive import AdaptiveIndex
 from slipway_retriever.ingest import Ingestion
 from slipway_retriever.parse.document import Bounds
 from slipway_retriever.parse.process import ParserProcess
-from slipway_retriever.routes import entries, files, search, stores
+from slipway_retriever.routes import batches, entries, files, search, stores
 from slipway_retriever.routes.parts import Parts
 from slipway_retriever.search import Searcher
 from slipway_retriever.settings import RetrieverSettings
@@ -52,7 +52,7 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
         await asyncio.to_thread(batcher.close)
         tenants.close()
 
-    routers = [search.routes(), files.routes(), entries.routes(), stores.routes()]
+    routers = [search.routes(), files.routes(), entries.routes(), batches.routes(), stores.routes()]
     return service.build("retriever", settings, routers=routers, lifespan=lifespan)
 
 

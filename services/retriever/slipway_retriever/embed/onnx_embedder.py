@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from slipway_retriever.embed.embedder import Vectors
 from slipway_retriever.embed.model_folder import ModelFolder, weights
 
-CONVERSION = 1
+CONVERSION = 2
 """Part of every digest: raise it when the conversion changes what comes out."""
 
 Precision = Literal["int8", "fp32"]
@@ -67,7 +67,10 @@ def _session(path: Path, threads: int) -> Session:
     # Spinning threads burn the core that the event loop needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return cast(Session, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+    # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its time,
+    # which makes the whole forward pass a quarter faster.
+    apart = ["SkipLayerNormFusion"]
+    return cast(Session, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart))
 
 
 def _converted(folder: ModelFolder, precision: Precision, cache: Path, digest: str) -> Path:

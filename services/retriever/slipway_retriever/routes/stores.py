@@ -111,7 +111,7 @@ def routes() -> APIRouter:
 
 def shape(store: Store) -> dict[str, Any]:
     """OpenAI's vector store object."""
-    total = store.in_progress + store.completed + store.failed
+    total = store.in_progress + store.completed + store.failed + store.cancelled
     return {
         "id": store.id,
         "object": "vector_store",
@@ -123,7 +123,7 @@ def shape(store: Store) -> dict[str, Any]:
             "in_progress": store.in_progress,
             "completed": store.completed,
             "failed": store.failed,
-            "cancelled": 0,
+            "cancelled": store.cancelled,
             "total": total,
         },
         "status": "in_progress" if store.in_progress else "completed",

@@ -24,7 +24,7 @@ MAX_ATTEMPTS = 100
 """A file in whose attempts the process died this often is failed. It is a high number, because a kill is mostly not the file's fault (parsers have a process
 of their own): files that were tried less often go first, so that a bad one delays nobody meanwhile."""
 
-_COUNTED = """
+COUNTED = """
 SELECT e.*, e.number AS place, f.filename, f.bytes,
   (SELECT count(*) FROM passages p WHERE p.entry = e.number) AS passages,
   (SELECT count(*) FROM passages p WHERE p.entry = e.number AND p.vector IS NOT NULL) AS embedded,
@@ -63,14 +63,15 @@ class Entry:
 
 
 def add(tenant: Tenant, store_id: str, file_id: str, attributes: Mapping[str, Attribute], chunking: Chunking) -> Entry:
-    """Accept a file into a store. Again with the same chunking: a failed one is tried anew, any other stays; with another chunking it is cut anew."""
+    """Accept a file into a store. Again with the same chunking: a failed or cancelled one is tried anew, any other stays; with another chunking it is cut anew."""
     store = stores.resolved(tenant, store_id)
     files.get(tenant, file_id)
     values = (store, file_id, int(time.time()), json.dumps(dict(attributes)), chunking.tokens, chunking.overlap)
     with tenant.transaction() as transaction:
         known = transaction.execute("SELECT * FROM store_files WHERE store_id = ? AND file_id = ?", (store, file_id)).fetchone()
         if known is not None and (
-            known["status"] == "failed" or (known["chunk_tokens"], known["overlap_tokens"]) != (chunking.tokens, chunking.overlap)
+            known["status"] in ("failed", "cancelled")
+            or (known["chunk_tokens"], known["overlap_tokens"]) != (chunking.tokens, chunking.overlap)
         ):
             transaction.execute("DELETE FROM store_files WHERE number = ?", (known["number"],))
             known = None
@@ -89,10 +90,10 @@ def add(tenant: Tenant, store_id: str, file_id: str, attributes: Mapping[str, At
 def get(tenant: Tenant, store_id: str, file_id: str) -> Entry:
     """The entry; raises NotFound."""
     store = stores.resolved(tenant, store_id)
-    row = tenant.row(f"{_COUNTED} WHERE e.store_id = ? AND e.file_id = ?", (store, file_id))
+    row = tenant.row(f"{COUNTED} WHERE e.store_id = ? AND e.file_id = ?", (store, file_id))
     if row is None:
         raise errors.NotFound("This vector store holds no such file.", param="file_id", code="file_not_found")
-    return _entry(row)
+    return entry_of(row)
 
 
 def listed(tenant: Tenant, store_id: str, wanted: Page, status: str | None) -> tuple[list[Entry], bool]:
@@ -100,8 +101,8 @@ def listed(tenant: Tenant, store_id: str, wanted: Page, status: str | None) -> t
     store = stores.resolved(tenant, store_id)
     where, values = ("store_id = ? AND status = ?", (store, status)) if status else ("store_id = ?", (store,))
     place_of = "SELECT number FROM store_files WHERE store_id = ? AND file_id = ?"
-    rows, more = page(tenant, _COUNTED, where, values, wanted, place_of)
-    return [_entry(row) for row in rows], more
+    rows, more = page(tenant, COUNTED, where, values, wanted, place_of)
+    return [entry_of(row) for row in rows], more
 
 
 def set_attributes(tenant: Tenant, store_id: str, file_id: str, attributes: Mapping[str, Attribute]) -> Entry:
@@ -129,8 +130,8 @@ def text_of(tenant: Tenant, store_id: str, file_id: str) -> str:
 
 def next_waiting(tenant: Tenant) -> Entry | None:
     """The entry to do next: the least often tried, then the oldest."""
-    row = tenant.row(f"{_COUNTED} WHERE e.status = 'in_progress' ORDER BY e.attempts, e.number LIMIT 1")
-    return None if row is None else _entry(row)
+    row = tenant.row(f"{COUNTED} WHERE e.status = 'in_progress' ORDER BY e.attempts, e.number LIMIT 1")
+    return None if row is None else entry_of(row)
 
 
 def begin(tenant: Tenant, number: int) -> None:
@@ -200,10 +201,13 @@ def restart_foreign(tenant: Tenant, embedder: str) -> int:
 
 
 def _touch(transaction: sqlite3.Connection, change: str, values: tuple[str, ...], number: int) -> bool:
-    return transaction.execute(f"UPDATE store_files SET {change} WHERE number = ?", (*values, number)).rowcount == 1  # noqa: S608
+    # An entry that was cancelled meanwhile stays so.
+    where = "number = ? AND status = 'in_progress'"
+    return transaction.execute(f"UPDATE store_files SET {change} WHERE {where}", (*values, number)).rowcount == 1  # noqa: S608
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def entry_of(row: sqlite3.Row) -> Entry:
+    """An entry from a row of COUNTED."""
     error = (row["error_code"], row["error_message"]) if row["error_code"] else None
     return Entry(
         row["number"], row["store_id"], row["file_id"], row["filename"], row["created_at"], row["status"], row["stage"], row["attempts"], error,

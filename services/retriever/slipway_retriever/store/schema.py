@@ -7,7 +7,7 @@ them and cached, and a damaged cache costs a rebuild, never data. It refuses to 
 import sqlite3
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS files (
@@ -30,6 +30,13 @@ CREATE TABLE IF NOT EXISTS passages (
     number INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER NOT NULL REFERENCES store_files (number) ON DELETE CASCADE, ordinal INTEGER NOT NULL,
     title TEXT NOT NULL, text TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, vector BLOB, UNIQUE (entry, ordinal)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS batches (
+    id TEXT PRIMARY KEY, store_id TEXT NOT NULL REFERENCES stores ON DELETE CASCADE, created_at INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE IF NOT EXISTS batch_files (
+    batch_id TEXT NOT NULL REFERENCES batches ON DELETE CASCADE, file_id TEXT NOT NULL REFERENCES files ON DELETE CASCADE,
+    PRIMARY KEY (batch_id, file_id)
+) STRICT;
 """
 
 
@@ -41,9 +48,10 @@ def connect(path: Path) -> sqlite3.Connection:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
         connection.execute(f"PRAGMA {pragma}").fetchone()
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, VERSION):
-        raise UnknownVersion(f"{path} was written by another release (schema {version}, this one reads {VERSION})")
-    if version == 0:
+    if version > VERSION:
+        raise UnknownVersion(f"{path} was written by a later release (schema {version}, this one reads up to {VERSION})")
+    # So far every version only added tables, so that an older database is brought up by the same statements.
+    if version < VERSION:
         connection.executescript(f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={VERSION}; COMMIT;")
     return connection
 

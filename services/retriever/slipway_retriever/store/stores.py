@@ -18,6 +18,7 @@ SELECT s.*, s.rowid AS place,
   (SELECT count(*) FROM store_files f WHERE f.store_id = s.id AND f.status = 'in_progress') AS in_progress,
   (SELECT count(*) FROM store_files f WHERE f.store_id = s.id AND f.status = 'completed') AS completed,
   (SELECT count(*) FROM store_files f WHERE f.store_id = s.id AND f.status = 'failed') AS failed,
+  (SELECT count(*) FROM store_files f WHERE f.store_id = s.id AND f.status = 'cancelled') AS cancelled,
   (SELECT coalesce(sum(length(CAST(p.text AS BLOB)) + coalesce(length(p.vector), 0)), 0)
      FROM store_files f JOIN passages p ON p.entry = f.number WHERE f.store_id = s.id) AS usage_bytes
 FROM stores s
@@ -36,6 +37,7 @@ class Store:
     in_progress: int
     completed: int
     failed: int
+    cancelled: int
     usage_bytes: int
 
 
@@ -115,5 +117,5 @@ def _insert(transaction: sqlite3.Connection, store_id: str, name: str, now: int,
 def _store(row: sqlite3.Row) -> Store:
     return Store(
         row["id"], row["name"], row["created_at"], row["last_active_at"], json.loads(row["metadata"]),
-        row["in_progress"], row["completed"], row["failed"], row["usage_bytes"],
+        row["in_progress"], row["completed"], row["failed"], row["cancelled"], row["usage_bytes"],
     )  # fmt: skip
