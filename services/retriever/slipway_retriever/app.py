@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -12,6 +12,8 @@ from slipway_retriever.embed.batcher import Batcher, Urgency
 from slipway_retriever.embed.embedder import Embedder, HashEmbedder
 from slipway_retriever.embed.shape import ModelMissing
 from slipway_retriever.index.adaptive import AdaptiveIndex
+from slipway_retriever.index.index import Index
+from slipway_retriever.index.qdrant import Owner, QdrantIndex, QdrantMissing, collection_name, connect
 from slipway_retriever.ingest import Ingestion
 from slipway_retriever.parse.document import Bounds
 from slipway_retriever.parse.process import ParserProcess
@@ -33,7 +35,9 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
             embedder = await asyncio.to_thread(load_embedder, settings)
             app.state.lifecycle.waiting_for = "the data folder"
             tenants = await asyncio.to_thread(Tenants, settings.data_dir, lock_seconds=settings.lock_seconds)
-        except (ModelMissing, FolderInUse) as error:
+            app.state.lifecycle.waiting_for = "the vector index"
+            new_index = await asyncio.to_thread(index_maker, settings, embedder)
+        except (ModelMissing, FolderInUse, QdrantMissing) as error:
             app.state.log.error("cannot start", cause=str(error))
             raise
         app.state.metrics.gauge("slipway_passages").set_function(tenants.passages)
@@ -44,7 +48,7 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
         )
         ingestion = Ingestion(tenants, batcher, parser, app.state.metrics, app.state.log.info)
         await asyncio.to_thread(ingestion.start)
-        searcher = Searcher(Shelf(lambda: AdaptiveIndex(embedder.dimensions, settings.exact_below)))
+        searcher = Searcher(Shelf(new_index))
         app.state.parts = Parts(settings, tenants, batcher, ingestion, searcher)
         app.state.lifecycle.ready()
         yield
@@ -54,6 +58,15 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
 
     routers = [search.routes(), files.routes(), entries.routes(), batches.routes(), stores.routes()]
     return service.build("retriever", settings, routers=routers, lifespan=lifespan)
+
+
+def index_maker(settings: RetrieverSettings, embedder: Embedder) -> Callable[[str, str], Index]:
+    """What makes the index of a tenant's store: in this process's memory, or in Qdrant. Raises QdrantMissing."""
+    if settings.qdrant is None:
+        return lambda tenant, store: AdaptiveIndex(embedder.dimensions, settings.exact_below)
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    client, collection = connect(settings.qdrant, key), collection_name(embedder.digest)
+    return lambda tenant, store: QdrantIndex(client, collection, embedder.dimensions, Owner(tenant, store))
 
 
 def load_embedder(settings: RetrieverSettings) -> Embedder:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from slipway_shared.settings import ServiceSettings, service_config
 
 EmbedderName = Literal["minilm", "bge-small", "folder", "hash"]
@@ -32,4 +32,8 @@ class RetrieverSettings(ServiceSettings):
     max_files: int = Field(default=100_000, ge=1, description="per tenant")
     max_stores: int = Field(default=1000, ge=1, description="per tenant")
     exact_below: int = Field(default=20_000, ge=0, description="passages of a store up to which search is exact")
+    qdrant: str | None = Field(
+        default=None, description="address of a Qdrant that keeps the vectors instead of this process; a folder means its local mode"
+    )
+    qdrant_api_key: SecretStr | None = Field(default=None, description="key of that Qdrant")
     lock_seconds: float = Field(default=30.0, ge=0, description="how long to wait for another process to release data_dir")

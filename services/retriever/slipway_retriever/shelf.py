@@ -32,9 +32,9 @@ class Shelved:
 
 
 class Shelf:
-    """Indexes by tenant and store. `new_index` makes an empty index of vectors."""
+    """Indexes by tenant and store. `new_index` makes the index of vectors for a tenant's store, by both names."""
 
-    def __init__(self, new_index: Callable[[], Index]) -> None:
+    def __init__(self, new_index: Callable[[str, str], Index]) -> None:
         self._new_index = new_index
         self._shelved: OrderedDict[tuple[str, str], Shelved] = OrderedDict()
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class Shelf:
         key = (tenant.name, store_id)
         with self._lock:
             if key not in self._shelved:
-                self._shelved[key] = Shelved(self._new_index(), Bm25Index())
+                self._shelved[key] = Shelved(self._new_index(tenant.name, store_id), Bm25Index())
             self._shelved.move_to_end(key)
             while len(self._shelved) > MAX_SHELVED:
                 self._shelved.popitem(last=False)
@@ -59,6 +59,8 @@ class Shelf:
 
     def _update(self, shelved: Shelved, tenant: Tenant, store_id: str) -> None:
         searchable = passages.searchable(tenant, store_id)
+        if shelved.revision < 0:
+            shelved.vectors.retain(passages.numbers(tenant, sorted(searchable)))
         gone = [entry for entry in shelved.entries if entry not in searchable]
         if gone:
             numbers = passages.joined([shelved.entries.pop(entry) for entry in gone])

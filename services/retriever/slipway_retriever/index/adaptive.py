@@ -66,6 +66,9 @@ class AdaptiveIndex:
             exact.add(*self._stored())
             self._exact, self._lists, self._made_at = exact, None, 0
 
+    def retain(self, numbers: Numbers) -> None:
+        """Nothing to do: what is in memory begins empty."""
+
     def search(self, vector: NDArray[np.float32], k: int, allowed: Numbers | None = None) -> tuple[Numbers, Scores]:
         """The `k` nearest. Among few `allowed` ones every list is read: a filter must not cost recall."""
         if self._exact is not None:

@@ -26,6 +26,9 @@ class ExactIndex:
     def remove(self, numbers: Numbers) -> None:
         self._index.remove_ids(faiss.IDSelectorBatch(numbers))
 
+    def retain(self, numbers: Numbers) -> None:
+        """Nothing to do: what is in memory begins empty."""
+
     def stored(self) -> tuple[Numbers, NDArray[np.float32]]:
         """Everything that is in: numbers, and vectors in the same order."""
         numbers = faiss.vector_to_array(self._index.id_map)

@@ -28,6 +28,10 @@ class Index(Protocol):
         """Drop what is stored under `numbers`."""
         ...
 
+    def retain(self, numbers: Numbers) -> None:
+        """Drop what is stored under any other number: called once, before an index that may outlive the process is filled."""
+        ...
+
     def search(self, vector: NDArray[np.float32], k: int, allowed: Numbers | None = None) -> tuple[Numbers, Scores]:
         """The `k` best, best first; only among `allowed`, where given. Fewer when there are fewer."""
         ...

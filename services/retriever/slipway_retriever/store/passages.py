@@ -25,10 +25,10 @@ class Block:
     entries: dict[int, Numbers]
 
 
-def searchable(tenant: Tenant, store_id: str) -> set[int]:
-    """The numbers of a store's completed entries."""
-    rows = tenant.rows("SELECT number FROM store_files WHERE store_id = ? AND status = 'completed'", (store_id,))
-    return {row["number"] for row in rows}
+def searchable(tenant: Tenant, store_id: str, embedder: str | None = None) -> set[int]:
+    """The numbers of a store's completed entries; of those that `embedder` (a digest) embedded, where given."""
+    rows = tenant.rows("SELECT number, embedder FROM store_files WHERE store_id = ? AND status = 'completed'", (store_id,))
+    return {row["number"] for row in rows if embedder in (None, row["embedder"])}
 
 
 def blocks(tenant: Tenant, wanted: Sequence[int]) -> Iterator[Block]:
@@ -77,6 +77,11 @@ def allowed(tenant: Tenant, store_id: str, matches: Callable[[Mapping[str, str |
     """The passages of a store whose file's attributes match."""
     rows = tenant.rows("SELECT number, attributes FROM store_files WHERE store_id = ? AND status = 'completed'", (store_id,))
     entries = [row["number"] for row in rows if matches(json.loads(row["attributes"]))]
+    return numbers(tenant, entries)
+
+
+def numbers(tenant: Tenant, entries: Sequence[int]) -> Numbers:
+    """The passages of `entries`."""
     return joined([_numbers(tenant, entries[i : i + ENTRIES_AT_ONCE]) for i in range(0, len(entries), ENTRIES_AT_ONCE)])
 
 
