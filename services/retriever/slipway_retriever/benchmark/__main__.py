@@ -1,121 +1,124 @@
-"""`python -m slipway_retriever.benchmark`: embeddings, vector search and word search beside their alternatives, those that are installed."""
+"""`python -m slipway_retriever.benchmark`: embedding, reranking, search, ingestion and whole queries beside their alternatives, those that are installed."""
 
 import argparse
-import importlib.util
-import itertools
+import statistics
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from slipway_retriever.benchmark.rounds import Work, measure, table
+from slipway_retriever.benchmark import made, peers, searches
+from slipway_retriever.benchmark.rounds import Contender, measure, table
+from slipway_retriever.benchmark.services import Service, running
 from slipway_retriever.embed.model_folder import locate
 from slipway_retriever.embed.onnx_embedder import OnnxEmbedder
-from slipway_retriever.index.adaptive import AdaptiveIndex
-from slipway_retriever.index.bm25 import Bm25Index
-from slipway_retriever.index.exact import ExactIndex
 from slipway_retriever.settings import RetrieverSettings
 
-WORDS = "heron plover stork dune reed tide moon salt river bridge silver coin harbour lantern glacier orchard anvil meadow canyon violin turbine".split()
-TEXT_WORDS = 16
-VECTORS, DIMENSIONS, CENTRES = 100_000, 384, 1000
-PASSAGES = 20_000
+PARTS = ("embed", "rerank", "search", "service")
+LIST = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one table per part: best, median and quartiles over interleaved rounds."""
+    """Print a table per part: processor and wall time per item over interleaved rounds."""
     parser = argparse.ArgumentParser(prog="slipway_retriever.benchmark", description=(main.__doc__ or "").strip())
+    parser.add_argument("parts", nargs="*", default=PARTS, help=f"which of {', '.join(PARTS)}; all without any")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in each round")
     parser.add_argument("--cache", type=Path, default=Path(".slipway/eval-retrieval/cache"), help="where converted models are")
+    parser.add_argument("--scorer", default="overlap", help="SLIPWAY_RERANKER_SCORER of the reranker that is measured")
+    parser.add_argument("--infinity", type=Path, help="an environment with infinity-emb[torch], to compare with")
     wanted = parser.parse_args(argv)
-    for size in (1, 32):
-        speeds = measure(_embedders(wanted.cache, size), rounds=wanted.rounds)
-        sys.stdout.write(f"{table(f'embeddings, batch {size}, one thread', 'texts/s', speeds)}\n\n")
-    vectors, title = _vector_searches()
-    sys.stdout.write(f"{table(title, 'queries/s', measure(vectors, rounds=wanted.rounds))}\n\n")
-    sys.stdout.write(f"{table(f'BM25 over {PASSAGES:,} passages', 'queries/s', measure(_word_searches(), rounds=wanted.rounds))}\n")
+    with tempfile.TemporaryDirectory() as scratch:
+        peer = _infinity(wanted.infinity, Path(scratch))
+        if "embed" in wanted.parts:
+            for size in (1, 32):
+                _show(wanted, f"embeddings, batch {size}, one thread", _embedders(wanted.cache, size, peer))
+        if "rerank" in wanted.parts:
+            with running("slipway_reranker", {"SLIPWAY_RERANKER_SCORER": wanted.scorer}) as service:
+                _show(wanted, f"pairs reranked, {LIST} passages a query, one thread", _rerankers(service, Path(scratch), peer))
+        if "search" in wanted.parts:
+            vectors, title = searches.vectors()
+            _show(wanted, title, vectors)
+            _show(wanted, f"BM25 over {searches.PASSAGES:,} passages", searches.words())
+        if "service" in wanted.parts:
+            sys.stdout.write(f"{_service(wanted.scorer, wanted.cache, Path(scratch))}\n")
+        if peer is not None:
+            peer.close()
     return 0
 
 
-def _texts(count: int, words: int, seed: int = 3) -> list[str]:
-    rng = np.random.default_rng(seed)
-    return [" ".join(f"{WORDS[i % len(WORDS)]}{'' if i < 60 else i}" for i in rng.zipf(1.3, words) % 5000) for _ in range(count)]
+def _show(wanted: argparse.Namespace, title: str, contenders: dict[str, Contender]) -> None:
+    sys.stdout.write(f"{table(title, measure(contenders, rounds=wanted.rounds, seconds=wanted.seconds))}\n\n")
+    sys.stdout.flush()
 
 
-def _embedders(cache: Path, size: int) -> dict[str, Work]:
-    folder = locate(RetrieverSettings())
-    rng = np.random.default_rng(4)
-    texts = [" ".join(WORDS[i] for i in rng.integers(0, len(WORDS), TEXT_WORDS)) for _ in range(size)]
-    out: dict[str, Work] = {}
+def _infinity(venv: Path | None, scratch: Path) -> peers.Infinity | None:
+    if venv is None:
+        return None
+    base = locate(RetrieverSettings()).path
+    return peers.Infinity(venv, base, peers.make_cross_encoder(base, scratch / "cross-encoder"))
+
+
+def _embedders(cache: Path, size: int, infinity: peers.Infinity | None) -> dict[str, Contender]:
+    folder, texts = locate(RetrieverSettings()), made.sentences(size)
+    out: dict[str, Contender] = {}
     for precision in ("int8", "fp32"):
         ours = OnnxEmbedder(folder, precision, cache, 1)
-        out[f"ours, {precision}"] = lambda ours=ours: len(ours.embed(ours.tokenize(texts)))
-    if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
-        out["torch fp32 (transformers)"] = _torch(folder.path, texts)
+        out[f"ours, {precision}"] = Contender(lambda ours=ours: len(ours.embed(ours.tokenize(texts))))
+    if (torch := peers.sentence_encoder(folder.path, texts)) is not None:
+        out["sentence-transformers, fp32"] = torch
+    if infinity is not None:
+        out["infinity (torch), fp32"] = infinity.contender({"texts": texts})
     return out
 
 
-def _torch(path: Path, texts: list[str]) -> Work:
-    torch: Any = importlib.import_module("torch")
-    transformers: Any = importlib.import_module("transformers")
-    torch.set_num_threads(1)
-    tokenizer, model = transformers.AutoTokenizer.from_pretrained(path), transformers.AutoModel.from_pretrained(path).eval()
-
-    def work() -> int:
-        with torch.inference_mode():
-            batch = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
-            hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"].unsqueeze(-1)
-            torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1).numpy()
-        return len(texts)
-
-    return work
-
-
-def _vector_searches() -> tuple[dict[str, Work], str]:
-    rng = np.random.default_rng(5)
-    centres = rng.standard_normal((CENTRES, DIMENSIONS)).astype(np.float32)
-
-    def made(count: int) -> Any:
-        raw = centres[rng.integers(0, CENTRES, count)] + 0.7 * rng.standard_normal((count, DIMENSIONS)).astype(np.float32)
-        return raw / np.linalg.norm(raw, axis=1, keepdims=True)
-
-    vectors, queries = made(VECTORS), made(256)
-    ours, flat = AdaptiveIndex(DIMENSIONS, 20_000), ExactIndex(DIMENSIONS)
-    for index in (ours, flat):
-        index.add(np.arange(VECTORS, dtype=np.int64), vectors)
-    shared = [len(set(ours.search(q, 10)[0].tolist()) & set(flat.search(q, 10)[0].tolist())) for q in queries]
-    title = f"nearest of {VECTORS:,} x {DIMENSIONS}, recall@10 {np.mean(shared) / 10:.3f}"
-    return {"ours": _each(ours.search, queries), "faiss Flat": _each(flat.search, queries)}, title
-
-
-def _each(search: Callable[[Any, int], object], queries: Sequence[Any]) -> Work:
-    turn = itertools.cycle(queries)
-
-    def work() -> int:
-        search(next(turn), 10)
-        return 1
-
-    return work
-
-
-def _word_searches() -> dict[str, Work]:
-    passages, queries = _texts(PASSAGES, 80), _texts(64, 5, seed=6)
-    ours = Bm25Index()
-    ours.add(np.arange(PASSAGES, dtype=np.int64), passages)
-    out = {"ours": _each(ours.search, queries)}
-    if importlib.util.find_spec("bm25s"):
-        bm25s: Any = importlib.import_module("bm25s")
-        retriever = bm25s.BM25()
-        retriever.index(bm25s.tokenize(passages, show_progress=False), show_progress=False)
-        tokens = [bm25s.tokenize(query, show_progress=False) for query in queries]
-        out["bm25s, queries tokenized before"] = _each(lambda t, k: retriever.retrieve(t, k=k, show_progress=False), tokens)
-    if importlib.util.find_spec("rank_bm25"):
-        rank_bm25: Any = importlib.import_module("rank_bm25")
-        slow = rank_bm25.BM25Okapi([passage.split() for passage in passages])
-        out["rank-bm25"] = _each(lambda query, k: np.argsort(slow.get_scores(query.split()))[-k:], queries)
+def _rerankers(service: Service, scratch: Path, infinity: peers.Infinity | None) -> dict[str, Contender]:
+    query, documents = made.question(), made.passages(LIST)
+    body = {"query": query, "documents": documents}
+    out = {"ours, over HTTP": Contender(lambda: len(service.post("/v1/rerank", body)["results"]), service.cpu)}
+    if peers.sentence_transformers() is not None:
+        folder = scratch / "cross-encoder"
+        if not folder.is_dir():
+            peers.make_cross_encoder(locate(RetrieverSettings()).path, folder)
+        if (torch := peers.cross_encoder(folder, query, documents)) is not None:
+            out["sentence-transformers, same shape, fp32"] = torch
+    if infinity is not None:
+        out["infinity (torch), same shape, fp32"] = infinity.contender(body)
     return out
+
+
+def _service(scorer: str, cache: Path, scratch: Path) -> str:
+    """Documents per second into a store, and whole queries (embed, search, rerank 20), both over HTTP."""
+    own = {"SLIPWAY_RETRIEVER_DATA_DIR": str(scratch / "data"), "SLIPWAY_RETRIEVER_CACHE_DIR": str(cache.resolve())}
+    reading = {"SLIPWAY_RERANKER_SCORER": scorer, "SLIPWAY_RERANKER_THREADS": "2"}
+    with running("slipway_retriever", own) as retriever, running("slipway_reranker", reading) as reranker:
+        files = made.documents(60)
+        started, clock = time.perf_counter(), retriever.cpu()
+        ids = [retriever.upload(f"document-{i}.md", text.encode()) for i, text in enumerate(files)]
+        retriever.post("/v1/vector_stores/vs_default/file_batches", {"file_ids": ids})
+        while retriever.get("/v1/vector_stores/vs_default")["file_counts"]["in_progress"]:
+            time.sleep(0.02)
+        seconds, used = time.perf_counter() - started, retriever.cpu() - clock
+        passages = sum(retriever.get(f"/v1/vector_stores/vs_default/files/{one}")["progress"]["passages"] for one in ids)
+        lines = [
+            f"ingestion: {len(ids) / seconds:.1f} documents/s, {passages / seconds:.0f} passages/s, {1000 * used / len(ids):.0f} ms CPU a document"
+        ]
+        walls = [_timed(lambda q=q: _query(retriever, reranker, q)) for q in made.questions(60)][10:]
+        cut = statistics.quantiles(walls, n=10)
+        lines.append(f"query (embed, hybrid search, rerank {LIST}): p50 {statistics.median(walls):.1f} ms, p90 {cut[8]:.1f} ms")
+    return "\n".join(lines)
+
+
+def _query(retriever: Service, reranker: Service, question: str) -> None:
+    found = retriever.post("/v1/search", {"query": question, "top_k": LIST})["passages"]
+    reranker.post("/v1/rerank", {"query": question, "documents": [passage["text"] for passage in found]})
+
+
+def _timed(call: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - started)
 
 
 if __name__ == "__main__":
