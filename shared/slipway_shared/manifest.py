@@ -53,6 +53,9 @@ class Manifest(BaseModel):
     context_tokens: Annotated[int, Field(ge=16, le=1 << 20)]
     memory_floor_mb: Annotated[int, Field(ge=1)] = 64
     created: Annotated[int, Field(ge=0, description="Unix seconds")] = 0
+    adapter_of: str | None = Field(
+        default=None, max_length=128, description="for a LoRA adapter: the model (or model:flavor) whose weights it changes"
+    )
     license: str = "Apache-2.0"
     eval: dict[str, float] = Field(default_factory=dict, description="measured figures, named metric@set")
 

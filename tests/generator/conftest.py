@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,11 @@ def train_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_gguf(path: Path, tokenizer: Tokenizer) -> None:
-    """A Llama of random weights. Matrices are scaled so that the logits are peaked: greedy decoding then does not hang on rounding."""
+def write_gguf(path: Path, tokenizer: Tokenizer, added: Mapping[str, Any] | None = None) -> None:
+    """A Llama of random weights, with `added` on top where it names a tensor.
+
+    Matrices are scaled so that the logits are peaked: greedy decoding then does not hang on rounding.
+    """
     rng = np.random.default_rng(11)
     vocabulary = tokenizer.get_vocab_size()
     writer = gguf.GGUFWriter(path, "llama")
@@ -66,10 +69,10 @@ def write_gguf(path: Path, tokenizer: Tokenizer) -> None:
     writer.add_rope_dimension_count(HIDDEN // HEADS)
     writer.add_vocab_size(vocabulary)
     _write_vocabulary(writer, tokenizer)
-    for name, shape in _shapes(vocabulary):
+    for name, shape in tensor_shapes(vocabulary):
         norm = name.endswith("norm.weight")
         value = np.ones(shape, np.float32) if norm else (rng.standard_normal(shape) * (2.0 / np.sqrt(shape[-1]))).astype(np.float32)
-        writer.add_tensor(name, value)
+        writer.add_tensor(name, value + added[name] if added and name in added else value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -91,7 +94,7 @@ def _write_vocabulary(writer: Any, tokenizer: Tokenizer) -> None:
     writer.add_chat_template(TEMPLATE)
 
 
-def _shapes(vocabulary: int) -> list[tuple[str, tuple[int, ...]]]:
+def tensor_shapes(vocabulary: int) -> list[tuple[str, tuple[int, ...]]]:
     head = HIDDEN // HEADS
     shapes: list[tuple[str, tuple[int, ...]]] = [
         ("token_embd.weight", (vocabulary, HIDDEN)),
@@ -288,11 +291,19 @@ def hub_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokeniz
 
 
 @pytest.fixture(scope="session")
-def vllm(tmp_path_factory: pytest.TempPathFactory, hub_folder: Path) -> Iterator[Running]:
+def adapters_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the real vLLM's adapters lie."""
+    return tmp_path_factory.mktemp("adapters-root")
+
+
+@pytest.fixture(scope="session")
+def vllm(tmp_path_factory: pytest.TempPathFactory, hub_folder: Path, adapters_root: Path) -> Iterator[Running]:
     """The tiny safetensors model behind a real vLLM server (its CPU build, in a venv of its own)."""
     if not os.environ.get("SLIPWAY_GENERATOR_VLLM_PYTHON"):
         pytest.skip("SLIPWAY_GENERATOR_VLLM_PYTHON names no Python with vLLM; `make test-vllm` installs one and sets it")
-    running = start(tmp_path_factory.mktemp("vllm"), str(hub_folder), "tiny:f32", 600.0, temperature=0, vllm_args="--enforce-eager --dtype float32")
+    running = start(
+        tmp_path_factory.mktemp("vllm"), str(hub_folder), "tiny:f32", 600.0, temperature=0, vllm_args="--enforce-eager --dtype float32"
+    )
     yield running
     stop(running)
 

@@ -96,6 +96,25 @@ def export_reader(
         export_run(run, to, console, tuple(flavors.split(",")))
 
 
+@export_app.command("adapter")
+def export_adapter_command(
+    peft: Annotated[Path, typer.Argument(help="a PEFT folder: adapter_config.json, adapter_model.safetensors")],
+    base: Annotated[Path, typer.Option(help="config.json of the model that it was tuned on")],
+    of: Annotated[str, typer.Option(help="the served model that it belongs to, such as slipway-reader")],
+    to: Annotated[Path, typer.Option(help="the folder whose name the adapter gets; `llamacpp` and `vllm` go below it")],
+) -> None:
+    """Write a LoRA adapter for llama.cpp (GGUF) and for vLLM (as it is), each with a manifest of digests."""
+    console = Console()
+    with _told(console):
+        from slipway_training.export.lora_gguf import export_adapter
+
+        shape = json.loads(base.read_text(encoding="utf-8"))
+        heads = int(shape["num_attention_heads"])
+        context = int(shape["max_position_embeddings"])
+        for engine, folder in export_adapter(peft, to, of, heads, int(shape.get("num_key_value_heads") or heads), context).items():
+            console.print(f"{engine}: {folder}")
+
+
 @export_app.command("card")
 def export_card(
     run: Annotated[Path, typer.Argument(help="the folder of a run")],

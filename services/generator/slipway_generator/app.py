@@ -13,7 +13,7 @@ from slipway_generator.engine import GenerateRequest
 from slipway_generator.engines.choice import open_model
 from slipway_generator.measured import Meter
 from slipway_generator.opened import Opened
-from slipway_generator.routes import chat, completions, models
+from slipway_generator.routes import adapters, chat, completions, models
 from slipway_generator.settings import Settings
 from slipway_generator.tokenizer import Piece, encode_prompt
 
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
         except model.StartRefused as refused:
             log.error("start refused", reason=str(refused))
             raise
-        app.state.opened = opened
+        app.state.opened, app.state.adapters = opened, opened.adapters()
         app.state.meter = Meter(app.state.metrics, opened.engine, card.id)
         lifecycle.probes.append(lambda: opened.engine.load().problem)
         try:
@@ -45,7 +45,9 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await opened.engine.aclose()
 
-    return service.build("generator", settings, routers=[chat.router, completions.router, models.router], lifespan=lifespan)
+    return service.build(
+        "generator", settings, routers=[chat.router, completions.router, models.router, adapters.router], lifespan=lifespan
+    )
 
 
 async def _warm_up(opened: Opened) -> None:

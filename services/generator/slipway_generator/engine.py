@@ -123,15 +123,19 @@ class EngineLoad:
     problem: str | None = None
 
 
-class Engine(Protocol):
+class Generates(Protocol):
+    """Whatever answers a request with deltas."""
+
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
+        """The deltas of one sequence; closing the iterator frees the sequence. Raises errors of the platform's tree, before the first delta where it can."""
+        ...
+
+
+class Engine(Generates, Protocol):
     """One loaded model flavor. The rest of the service does not know which library runs it."""
 
     async def start(self) -> None:
         """Load and become able to generate; raises StartRefused with the cause."""
-        ...
-
-    def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
-        """The deltas of one sequence; closing the iterator frees the sequence. Raises errors of the platform's tree, before the first delta where it can."""
         ...
 
     def load(self) -> EngineLoad:

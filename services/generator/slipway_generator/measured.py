@@ -11,7 +11,7 @@ from contextlib import aclosing
 from slipway_shared import errors
 from slipway_shared.metrics import Metrics
 
-from slipway_generator.engine import Delta, Engine, GenerateRequest
+from slipway_generator.engine import Delta, Engine, GenerateRequest, Generates
 
 
 class Meter:
@@ -56,7 +56,7 @@ class Meter:
         self._metrics.counter(name, **labels).inc(by)
 
 
-async def measured(engine: Engine, request: GenerateRequest, meter: Meter) -> AsyncGenerator[Delta]:
+async def measured(engine: Generates, request: GenerateRequest, meter: Meter) -> AsyncGenerator[Delta]:
     """`engine.generate(request)`, observed; its end is counted by reason, abandonment and errors too."""
     arrived = time.monotonic()
     first: float | None = None

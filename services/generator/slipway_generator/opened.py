@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from slipway_generator.adapters import Adapters
 from slipway_generator.engine import Engine
 from slipway_generator.model import ModelCard
 from slipway_generator.settings import Settings
@@ -18,3 +19,7 @@ class Opened:
     tokenizer: Tokenizer
     template: ChatTemplate
     settings: Settings
+
+    def adapters(self) -> Adapters:
+        """A registry for this model's adapters; the application makes one."""
+        return Adapters(self.card, self.engine, self.settings)

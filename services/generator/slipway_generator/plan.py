@@ -22,7 +22,9 @@ INLINE_CHARS = 1 << 14
 """Longer prompts are tokenized in a thread, so that running streams do not wait for them."""
 
 
-async def plan_chat(opened: Opened, body: ChatRequest, context: RequestContext, shape: Shape) -> list[GenerateRequest]:
+async def plan_chat(
+    opened: Opened, body: ChatRequest, context: RequestContext, shape: Shape, adapter: str | None = None
+) -> list[GenerateRequest]:
     """One request for each of the `n` answers; raises BadRequest and ContextOverflow."""
     messages = messages_for(opened.template, body.messages, shape)
     pieces = opened.template.render(messages, shape.tools if opened.template.knows_tools and shape.tools else None)
@@ -41,6 +43,7 @@ async def plan_chat(opened: Opened, body: ChatRequest, context: RequestContext, 
             tenant=context.tenant,
             priority=body.priority,
             deadline=deadline(opened, context),
+            adapter=adapter,
         )
         for index in range(body.n)
     ]

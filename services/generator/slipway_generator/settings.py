@@ -39,6 +39,7 @@ class Settings(ServiceSettings):
     request_seconds: float = Field(default=600.0, gt=0, le=86_400, description="deadline of a request that brings none")
     speculate: bool = Field(default=True, description="draft by prompt lookup where it pays")
     draft_tokens: int = Field(default=8, ge=1, le=16, description="longest draft")
+    adapters_dir: str | None = Field(default=None, description="folder below which LoRA adapters lie; None: none can be loaded")
     max_adapters: int = Field(default=8, ge=0, le=64, description="LoRA adapters that may be loaded at once; 0 refuses all")
     max_adapter_rank: int = Field(default=64, ge=1, le=512, description="vLLM: the largest rank of an adapter")
     vllm_url: str | None = Field(

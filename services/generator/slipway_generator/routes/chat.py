@@ -18,24 +18,25 @@ router = APIRouter()
 async def chat(body: ChatRequest, request: Request) -> Response:
     """Answer a conversation with the loaded model."""
     opened, meter, context = access.opened(request), access.meter(request), access.context(request)
-    opened.card.check_name(body.model)
+    adapters = access.adapters(request)
+    adapter = adapters.resolve(body.model)
     shape = shape_of(body)
-    requests = await plan_chat(opened, body, context, shape)
+    requests = await plan_chat(opened, body, context, shape, adapter)
     readings = [shape.reading() for _ in requests]
     kind = "chat.completion.chunk" if body.stream else "chat.completion"
-    head = Head(kind, context.request_id, opened.card.id, opened.card.digest)
+    head = Head(kind, context.request_id, adapter or opened.card.id, opened.card.digest)
 
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
 
         def frames() -> Frames:
-            deltas = merge([measured(opened.engine, one, meter) for one in requests])
+            deltas = merge([measured(adapters, one, meter) for one in requests])
             return chat_frames(head, deltas, readings, opened.tokenizer, include_usage=include_usage)
 
         return EventStream(frames, keepalive_seconds=opened.settings.keepalive_seconds)
 
     async def whole() -> bytes:
-        deltas = merge([measured(opened.engine, one, meter) for one in requests])
+        deltas = merge([measured(adapters, one, meter) for one in requests])
         return await chat_object(head, deltas, readings, opened.tokenizer)
 
     return JsonAnswer(whole)

@@ -23,23 +23,24 @@ router = APIRouter()
 async def completions(body: CompletionRequest, request: Request) -> Response:
     """Continue one or several prompts."""
     opened, meter, context = access.opened(request), access.meter(request), access.context(request)
-    opened.card.check_name(body.model)
-    requests = await _plan(opened, body, context)
-    head = Head("text_completion", context.request_id, opened.card.id, opened.card.digest)
+    adapters = access.adapters(request)
+    adapter = adapters.resolve(body.model)
+    requests = await _plan(opened, body, context, adapter)
+    head = Head("text_completion", context.request_id, adapter or opened.card.id, opened.card.digest)
     legacy = Legacy(head, requests, opened.tokenizer, echo=body.echo, prompts=len(body.prompts))
 
     if body.stream:
         include_usage = body.stream_options is not None and body.stream_options.include_usage
 
         def frames() -> Frames:
-            return legacy.frames(merge([measured(opened.engine, one, meter) for one in requests]), include_usage=include_usage)
+            return legacy.frames(merge([measured(adapters, one, meter) for one in requests]), include_usage=include_usage)
 
         return EventStream(frames, keepalive_seconds=opened.settings.keepalive_seconds)
 
-    return JsonAnswer(lambda: legacy.object(merge([measured(opened.engine, one, meter) for one in requests])))
+    return JsonAnswer(lambda: legacy.object(merge([measured(adapters, one, meter) for one in requests])))
 
 
-async def _plan(opened: Opened, body: CompletionRequest, context: RequestContext) -> list[GenerateRequest]:
+async def _plan(opened: Opened, body: CompletionRequest, context: RequestContext, adapter: str | None) -> list[GenerateRequest]:
     prompts = body.prompts
     if len(prompts) * body.n > MAX_PROMPTS:
         raise errors.BadRequest(f"prompts times n must not exceed {MAX_PROMPTS}.", param="n")
@@ -59,6 +60,7 @@ async def _plan(opened: Opened, body: CompletionRequest, context: RequestContext
                 tenant=context.tenant,
                 priority=body.priority,
                 deadline=deadline(opened, context),
+                adapter=adapter,
             )
             for index in range(body.n)
         ]

@@ -16,8 +16,8 @@ router = APIRouter()
 
 @router.get("/v1/models")
 async def models(request: Request) -> dict[str, Any]:
-    """The one model of this process, by the digest that everything else names."""
-    return {"object": "list", "data": [access.opened(request).card.listing()]}
+    """The one model of this process, by the digest that everything else names, and its adapters."""
+    return {"object": "list", "data": [access.opened(request).card.listing(), *access.adapters(request).listing()]}
 
 
 @router.post("/tokenize")
@@ -25,7 +25,7 @@ async def tokenize(body: TokenizeRequest, request: Request) -> dict[str, Any]:
     """The ids of a text, or of a conversation as the chat route would send it."""
     opened = access.opened(request)
     if body.model is not None:
-        opened.card.check_name(body.model)
+        access.adapters(request).resolve(body.model)
     if body.messages is not None:
         pieces = opened.template.render(messages_for(opened.template, body.messages, Shape()))
         tokens = list(await encode(opened, pieces))
@@ -41,7 +41,7 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> dict[str, Any
     """The text of ids."""
     opened = access.opened(request)
     if body.model is not None:
-        opened.card.check_name(body.model)
+        access.adapters(request).resolve(body.model)
     try:
         return {"prompt": decode(opened.tokenizer, body.tokens)}
     except ValueError as error:

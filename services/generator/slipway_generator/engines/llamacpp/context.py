@@ -15,6 +15,7 @@ from slipway_generator.model import StartRefused
 
 State = NDArray[np.uint8]
 _NO_SLOT = 1
+_NO_ADAPTER = -1
 
 
 class DecodeFailed(Exception):
@@ -74,6 +75,15 @@ class Context:
         batch.seq_id = self._slot_pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
         batch.logits = self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
         return batch
+
+    def use(self, adapter: Any) -> None:
+        """Apply one LoRA adapter (None: none) to every row of the decode calls that follow."""
+        if adapter is None:
+            self._api.llama_set_adapters_lora(self._context, None, 0, None)
+            return
+        one, scale = (self._api.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(1.0)
+        if self._api.llama_set_adapters_lora(self._context, one, 1, scale):
+            raise DecodeFailed(_NO_ADAPTER)
 
     def begin(self) -> None:
         """Empty the batch."""

@@ -5,6 +5,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from slipway_shared import errors
+
+from slipway_generator.adapters import AdapterCard
 from slipway_generator.engine import Delta, EngineLoad, GenerateRequest
 from slipway_generator.engines.delivery import Delivery
 from slipway_generator.engines.drafting import PromptLookup
@@ -65,6 +68,18 @@ class LlamaCppEngine:
         finally:
             delivery.close(sequence)
             scheduler.cancel(sequence)
+
+    async def load_adapter(self, card: AdapterCard) -> None:
+        if self._scheduler is None or card.entry.suffix != ".gguf":
+            raise errors.BadRequest("llama.cpp takes an adapter as a GGUF; the manifest's entry is none.", code="adapter_refused")
+        handle = await asyncio.to_thread(self._weights.load_adapter, card.entry)
+        if handle is None:
+            raise errors.BadRequest("llama.cpp cannot load the adapter: it does not fit this model.", code="adapter_refused")
+        await asyncio.wrap_future(self._scheduler.turns.put(card.name, handle))
+
+    async def unload_adapter(self, name: str) -> None:
+        if self._scheduler is not None:
+            await asyncio.wrap_future(self._scheduler.turns.drop(name, self._weights.free_adapter))
 
     def load(self) -> EngineLoad:
         return self._scheduler.load() if self._scheduler is not None else EngineLoad(problem="not started")

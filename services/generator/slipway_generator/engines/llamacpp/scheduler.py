@@ -18,6 +18,7 @@ from slipway_generator.engine import EngineLoad
 from slipway_generator.engines.llamacpp.context import Context, DecodeFailed
 from slipway_generator.engines.llamacpp.memory import KvMemory
 from slipway_generator.engines.llamacpp.seat import Seated
+from slipway_generator.engines.llamacpp.turns import Turns
 
 MAX_FAILURES = 3
 """Decode calls that may fail one after the other before the engine says that it is broken."""
@@ -49,6 +50,7 @@ class Scheduler:
         self._arriving: list[Seated] = []
         self._waiting: list[Seated] = []
         self._running: list[Seated] = []
+        self.turns = Turns(context, self._notify)
         self._closing = False
         self._failures = 0
         self._problem: str | None = None
@@ -74,6 +76,9 @@ class Scheduler:
     def cancel(self, sequence: Seated) -> None:
         """The caller left; the sequence is gone before the next step."""
         sequence.cancelled = True
+        self._notify()
+
+    def _notify(self) -> None:
         with self._lock:
             self._lock.notify()
 
@@ -94,6 +99,7 @@ class Scheduler:
     def _live(self) -> None:
         while self._collect():
             try:
+                self.turns.run_errands()
                 self._sweep()
                 self._admit()
                 if self._running:
@@ -101,6 +107,7 @@ class Scheduler:
             except Exception as error:  # noqa: BLE001 (the thread's edge: whatever broke, callers are told and the thread lives on)
                 self._fail(error)
             self._flush()
+        self.turns.run_errands()
         for sequence in (*self._running, *self._waiting):
             self._end(sequence, errors.Overloaded("This instance is shutting down; try again.", code="draining"))
         self._flush()
@@ -108,7 +115,7 @@ class Scheduler:
     def _collect(self) -> bool:
         """Wait for work; False when it is time to end."""
         with self._lock:
-            while not self._closing and not (self._arriving or self._waiting or self._running):
+            while not self._closing and not (self._arriving or self._waiting or self._running or self.turns.pending):
                 self._lock.wait()
             self._waiting += self._arriving
             self._arriving.clear()
@@ -136,8 +143,10 @@ class Scheduler:
             self._running.append(sequence)
 
     def _step(self) -> None:
-        answering = [sequence for sequence in self._running if not sequence.prefilling]
-        reading = [sequence for sequence in self._running if sequence.prefilling]
+        adapter = self.turns.next(sequence.request.adapter for sequence in self._running)
+        batch = [sequence for sequence in self._running if sequence.request.adapter == adapter]
+        answering = [sequence for sequence in batch if not sequence.prefilling]
+        reading = [sequence for sequence in batch if sequence.prefilling]
         self._context.begin()
         drafting = len(self._running) <= self._limits.draft_sequences
         for sequence in answering:

@@ -6,6 +6,7 @@ It refuses to know contexts, sequences and schedules.
 import ctypes
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from slipway_generator.engines.llamacpp.library import Library
 from slipway_generator.model import StartRefused
@@ -52,6 +53,14 @@ class Weights:
     def ends(self) -> frozenset[int]:
         """Every token that ends an answer."""
         return frozenset(token for token in range(self.size) if self.api.llama_vocab_is_eog(self.vocabulary, token))
+
+    def load_adapter(self, path: Path) -> Any:
+        """A LoRA adapter's handle; None when the file does not fit this model."""
+        return self.api.llama_adapter_lora_init(self.model, str(path).encode()) or None
+
+    def free_adapter(self, adapter: Any) -> None:
+        """Give an adapter's memory back; no context uses it any more."""
+        self.api.llama_adapter_lora_free(adapter)
 
     def free(self) -> None:
         """Give the memory back."""

@@ -14,6 +14,7 @@ import orjson
 from slipway_shared import errors
 from slipway_shared.dialect import sse
 
+from slipway_generator.adapters import AdapterCard
 from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing
 from slipway_generator.engines.huggingface import HubTokenizer
 from slipway_generator.engines.vllm.server import VllmServer
@@ -38,6 +39,8 @@ class VllmEngine:
         self._places = asyncio.Semaphore(settings.max_sequences)
         self._running = 0
         self._waiting = 0
+        self._adapters: dict[str, AdapterCard] = {}
+        server.on_up = self._load_again
 
     @property
     def base(self) -> str:
@@ -54,6 +57,14 @@ class VllmEngine:
 
     async def aclose(self) -> None:
         await self._server.aclose()
+
+    async def load_adapter(self, card: AdapterCard) -> None:
+        await self._load(card)
+        self._adapters[card.name] = card
+
+    async def unload_adapter(self, name: str) -> None:
+        self._adapters.pop(name, None)
+        await self._call("/v1/unload_lora_adapter", {"lora_name": name})
 
     def load(self) -> EngineLoad:
         return EngineLoad(self._running, self._waiting, self._server.kv_use, self._server.problem)
@@ -74,6 +85,24 @@ class VllmEngine:
         finally:
             self._running -= 1
             self._places.release()
+
+    async def _load_again(self) -> None:
+        """A server that was started again knows no adapters."""
+        for card in self._adapters.values():
+            await self._load(card)
+
+    async def _load(self, card: AdapterCard) -> None:
+        if not (card.folder / "adapter_config.json").is_file():
+            raise errors.BadRequest("vLLM takes an adapter as a PEFT folder with adapter_config.json.", code="adapter_refused")
+        await self._call("/v1/load_lora_adapter", {"lora_name": card.name, "lora_path": str(card.folder)})
+
+    async def _call(self, path: str, body: dict[str, str]) -> None:
+        try:
+            async with self._server.session.post(self._server.base + path, json=body) as response:
+                if response.status != 200:
+                    raise await _refused(response)
+        except (aiohttp.ClientError, OSError) as error:
+            raise _cut() from error
 
     async def _admit(self, request: GenerateRequest) -> None:
         if self._places.locked() and self._waiting >= self._settings.max_waiting:

@@ -13,12 +13,13 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from slipway_shared import errors
 
 from slipway_generator.engines.vllm.wire import MAX_LOGPROBS
 from slipway_generator.model import ModelCard, StartRefused
@@ -80,6 +81,7 @@ class VllmServer:
         self.problem: str | None = "not started"
         self.kv_use = 0.0
         self.starts = 0
+        self.on_up: Callable[[], Awaitable[None]] | None = None
 
     @property
     def process_id(self) -> int | None:
@@ -127,6 +129,8 @@ class VllmServer:
                 raise StartRefused(f"vLLM did not generate within {self._settings.vllm_start_seconds:.0f} s: {self._last_words()}.")
             await asyncio.sleep(LOOK_SECONDS / 2)
         self.starts += 1
+        if self.on_up is not None:
+            await self.on_up()
 
     async def _spawn(self) -> None:
         port = _free_port()
@@ -180,7 +184,7 @@ class VllmServer:
             await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
             try:
                 await self._bring_up()
-            except StartRefused as refused:
+            except (StartRefused, errors.SlipwayError) as refused:
                 self._log.error("vllm not up yet", attempt=attempt + 1, reason=str(refused)[:120])
             else:
                 return
