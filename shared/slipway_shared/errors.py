@@ -98,6 +98,15 @@ class RateLimited(SlipwayError):
     code = "rate_limit_exceeded"
 
 
+class QueueFull(RateLimited):
+    """An engine takes no more now: the caller shall slow down, and nothing is broken (a 503 would count against a breaker)."""
+
+    code = "queue_full"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None, retry_after_seconds: float | None = 1.0) -> None:
+        super().__init__(message, param=param, code=code, retry_after_seconds=retry_after_seconds)
+
+
 class Overloaded(SlipwayError):
     status = 503
     type = "overloaded_error"
@@ -136,7 +145,19 @@ def from_validation(errors: Iterable[Mapping[str, Any]]) -> BadRequest:
 
 def from_body(status: int, raw: bytes) -> SlipwayError:
     """The error that another service of ours (or an engine of the same dialect) answered with `status` and `raw`."""
-    kinds = (BadRequest, ContextOverflow, TooLarge, Unauthorized, Forbidden, NotFound, Conflict, RateLimited, Overloaded, DeadlineExceeded)
+    kinds = (
+        BadRequest,
+        ContextOverflow,
+        TooLarge,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        Conflict,
+        RateLimited,
+        QueueFull,
+        Overloaded,
+        DeadlineExceeded,
+    )
     message, param, code = "An upstream service answered with an error.", None, None
     try:
         error = orjson.loads(raw)["error"]

@@ -61,6 +61,7 @@ METRICS: dict[str, Declared] = {
     "slipway_prefix_cache_tokens": Declared("generator", "counter", "prompt tokens looked up in the prefix cache", ("result",)),
     "slipway_speculative_tokens": Declared("generator", "counter", "tokens drafted", ("result",)),
     "slipway_generate_cpu_seconds": Declared("generator", "counter", "CPU time of the process, the energy proxy where RAPL cannot be read"),
+    "slipway_generate_energy_joules": Declared("generator", "counter", "energy of the whole processor package, where RAPL can be read"),
     "vllm:num_requests_running": Declared("generator", "gauge", "sequences in the batch", ("model_name",)),
     "vllm:num_requests_waiting": Declared("generator", "gauge", "requests waiting for admission", ("model_name",)),
     "vllm:kv_cache_usage_perc": Declared("generator", "gauge", "share of the KV cache in use, 0-1", ("model_name",)),

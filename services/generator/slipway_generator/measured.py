@@ -11,6 +11,7 @@ from contextlib import aclosing
 from slipway_shared import errors
 from slipway_shared.metrics import Metrics
 
+from slipway_generator.energy import Rapl
 from slipway_generator.engine import Delta, Engine, GenerateRequest, Generates
 
 
@@ -26,17 +27,22 @@ class Meter:
         self._metrics = metrics
         self._cpu = metrics.counter("slipway_generate_cpu_seconds")
         self._cpu_seen = 0.0
+        self._rapl = Rapl()
+        # Without a meter there is no sample: a zero would say that nothing was used.
+        self._joules = metrics.counter("slipway_generate_energy_joules") if self._rapl.domains else None
         metrics.gauge("vllm:num_requests_running", model_name=model).set_function(lambda: engine.load().running)
         metrics.gauge("vllm:num_requests_waiting", model_name=model).set_function(lambda: engine.load().waiting)
         metrics.gauge("vllm:kv_cache_usage_perc", model_name=model).set_function(lambda: engine.load().kv_use)
 
     def finished(self, reason: str) -> None:
-        """A request ended; the process's CPU time is brought up to date."""
+        """A request ended; CPU time and energy are brought up to date."""
         self._metrics.counter("slipway_generate_finished", reason=reason).inc()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         now = usage.ru_utime + usage.ru_stime
         self._cpu.inc(max(0.0, now - self._cpu_seen))
         self._cpu_seen = now
+        if self._joules is not None:
+            self._joules.inc(self._rapl.gained())
 
     def last(self, delta: Delta) -> None:
         """The figures that come with a sequence's end."""

@@ -19,7 +19,7 @@ class Settings(ServiceSettings):
     served_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$", description="a further name to answer to")
     threads: int | None = Field(default=None, ge=1, le=256)
     max_sequences: int = Field(default=8, ge=1, le=128, description="sequences in the batch at once")
-    max_waiting: int = Field(default=64, ge=0, le=100_000, description="requests that may wait for admission before new ones get 503")
+    max_waiting: int = Field(default=64, ge=0, le=100_000, description="requests that may wait for admission before new ones get 429")
     context_tokens: int | None = Field(
         default=None, ge=16, le=1 << 20, description="prompt and answer of one sequence; None: the manifest's"
     )

@@ -177,7 +177,7 @@ async def test_a_full_queue_is_refused_at_once(opening: Opening) -> None:
     async with opening(max_sequences=1, max_waiting=0) as opened:
         first = opened.engine.generate(request(5, max_tokens=900))
         await anext(first)
-        with pytest.raises(errors.Overloaded) as refused:
+        with pytest.raises(errors.QueueFull) as refused:
             await collect(opened, request(6))
         assert refused.value.retry_after_seconds
         await first.aclose()

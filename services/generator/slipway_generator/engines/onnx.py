@@ -118,7 +118,7 @@ class OnnxEngine:
                 raise errors.Overloaded("The engine is stopping; try again.", code="engine_failed")
             free = sum(place.sequence is None for place in self._places)
             if len(self._waiting) >= self._settings.max_waiting + free:
-                raise errors.Overloaded("The queue is full; try again.", retry_after_seconds=1.0 + len(self._waiting) / 4)
+                raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + len(self._waiting) / 4)
             self._waiting.append(sequence)
             self._lock.notify()
 

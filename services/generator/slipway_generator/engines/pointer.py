@@ -74,7 +74,7 @@ class PointerEngine:
 
     async def _admit(self) -> None:
         if self._places.locked() and self._waiting >= self._max_waiting:
-            raise errors.Overloaded("Every place is taken and the queue is full; try again.")
+            raise errors.QueueFull("Every place is taken and the queue is full; try again.")
         self._waiting += 1
         try:
             await self._places.acquire()

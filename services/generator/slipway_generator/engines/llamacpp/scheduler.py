@@ -69,7 +69,7 @@ class Scheduler:
                 raise errors.Overloaded("The engine is stopping; try again.", code="engine_failed")
             queued = len(self._waiting) + len(self._arriving)
             if queued >= self._limits.waiting + max(0, self._limits.sequences - len(self._running)):
-                raise errors.Overloaded("The queue is full; try again.", retry_after_seconds=1.0 + queued / 8)
+                raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + queued / 8)
             self._arriving.append(sequence)
             self._lock.notify()
 

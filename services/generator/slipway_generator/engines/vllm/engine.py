@@ -106,7 +106,7 @@ class VllmEngine:
 
     async def _admit(self, request: GenerateRequest) -> None:
         if self._places.locked() and self._waiting >= self._settings.max_waiting:
-            raise errors.Overloaded("The queue is full; try again.", retry_after_seconds=1.0 + self._waiting / 8)
+            raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + self._waiting / 8)
         self._waiting += 1
         try:
             async with asyncio.timeout(_left(request)):
