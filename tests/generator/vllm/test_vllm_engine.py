@@ -192,6 +192,13 @@ async def test_speculation_refuses_what_vllm_would_ignore(opening: Opening) -> N
             assert refused.value.error_code == "unsupported_parameter"
 
 
+async def test_a_form_that_cannot_be_kept_is_refused_before_it_is_sent(opening: Opening) -> None:
+    async with opening() as opened:
+        with pytest.raises(errors.BadRequest):
+            await collect(opened, request(5, constraint=Constraint("json_schema", '{"type":"array","uniqueItems":true}')))
+        assert all("structured_outputs" not in body for body in (await seen(opened))["bodies"])
+
+
 async def test_a_start_that_fails_says_why(opening: Opening) -> None:
     with pytest.raises(StartRefused, match="told to fail"):
         async with opening(vllm_args="--fail"):

@@ -16,6 +16,7 @@ from slipway_shared.dialect import sse
 
 from slipway_generator.adapters import AdapterCard
 from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing
+from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.huggingface import HubTokenizer
 from slipway_generator.engines.vllm.server import VllmServer
 from slipway_generator.engines.vllm.wire import Frame, body_of, frame_of
@@ -35,6 +36,7 @@ class VllmEngine:
         self._server = server
         self._tokenizer = tokenizer
         self._ends = ends
+        self._grammars = Grammars(tokenizer.pieces, tokenizer.control, ends, tokenizer.encode)
         self._settings = settings
         self._places = asyncio.Semaphore(settings.max_sequences)
         self._running = 0
@@ -71,6 +73,9 @@ class VllmEngine:
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         body = body_of(request, self._card.id, speculates=bool(self._settings.vllm_speculative))
+        if request.constraint is not None:
+            # The same library that vLLM will ask: what it refuses is a 400 here, before anything is queued, as with every other engine.
+            await asyncio.to_thread(self._grammars.compile, request.constraint)
         arrived = time.monotonic()
         await self._admit(request)
         try:
