@@ -75,8 +75,13 @@ def load_embedder(settings: RetrieverSettings) -> Embedder:
         case "hash":
             return HashEmbedder()
         case "minilm" | "bge-small" | "folder":
-            from slipway_retriever.embed.model_folder import locate
+            from slipway_retriever.embed.model_folder import BGE_PREFIX, folder_of, locate
             from slipway_retriever.embed.onnx_embedder import OnnxEmbedder
 
+            if settings.backend == "sentence-transformers":
+                from slipway_retriever.embed.torch_embedder import TorchEmbedder
+
+                prefix = BGE_PREFIX if settings.embedder == "bge-small" and settings.query_prefix is None else settings.query_prefix
+                return TorchEmbedder(folder_of(settings), prefix, settings.threads)
             cache: Path = settings.cache_dir or settings.data_dir / "cache"
             return OnnxEmbedder(locate(settings), settings.precision, cache, settings.threads)

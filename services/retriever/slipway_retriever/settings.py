@@ -19,6 +19,10 @@ class RetrieverSettings(ServiceSettings):
     cache_dir: Path | None = Field(default=None, description="converted embedding graphs (default: data_dir/cache)")
     embedder: EmbedderName = Field(default="minilm", description="hash needs no weights and knows no meaning: for tests")
     embedder_dir: Path | None = Field(default=None, description="folder of a sentence-transformers BERT, for bge-small and folder")
+    backend: Literal["onnx", "sentence-transformers"] = Field(
+        default="onnx", description="sentence-transformers takes any of its models, slower, and needs the extra torch"
+    )
+    query_prefix: str | None = Field(default=None, description="stands before queries (default: what the model's folder names, or nothing)")
     precision: Literal["int8", "fp32"] = "int8"
     threads: int = Field(default=1, ge=1, le=64, description="threads of one embedding run")
     batch_tokens: int = Field(default=1024, ge=64, le=1 << 16, description="padded tokens embedded at once; bounds what a query waits")

@@ -45,13 +45,31 @@ class ModelFolder:
 
 def locate(settings: RetrieverSettings) -> ModelFolder:
     """The folder that the settings ask for; raises ModelMissing."""
+    path = folder_of(settings)
+    match settings.embedder:
+        case "minilm":
+            name, prefix = "all-MiniLM-L6-v2", ""
+        case "bge-small":
+            name, prefix = "bge-small-en-v1.5", BGE_PREFIX
+        case _:
+            name, prefix = path.name, _named_prefix(path)
+    return _read(name, path, prefix if settings.query_prefix is None else settings.query_prefix)
+
+
+def folder_of(settings: RetrieverSettings) -> Path:
+    """Where the model's files are; raises ModelMissing."""
     if settings.embedder == "minilm":
-        return _read("all-MiniLM-L6-v2", _minilm(), "")
+        return _minilm()
     if settings.embedder_dir is None:
         raise ModelMissing(f"embedder {settings.embedder} needs SLIPWAY_RETRIEVER_EMBEDDER_DIR, a folder with config.json and weights")
-    if settings.embedder == "bge-small":
-        return _read("bge-small-en-v1.5", settings.embedder_dir, BGE_PREFIX)
-    return _read(settings.embedder_dir.name, settings.embedder_dir, "")
+    return settings.embedder_dir
+
+
+def _named_prefix(path: Path) -> str:
+    """What sentence-transformers puts before queries of this model, where its folder says so."""
+    file = path / "config_sentence_transformers.json"
+    prompts = json.loads(file.read_text(encoding="utf-8")).get("prompts") or {} if file.is_file() else {}
+    return str(prompts.get("query") or "")
 
 
 def weights(folder: ModelFolder) -> Weights:
