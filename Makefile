@@ -1,7 +1,7 @@
 # One verb, one recipe. CI, pre-commit and people call only these.  `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs setup setup-dev setup-vllm test test-vllm test-fast check lint types imports fmt lock clean \
-	bench-generator bench-gateway bench-retrieval eval-retrieval chaos-ingest eval-safety train-reader
+	bench-generator bench-gateway bench-retrieval eval-retrieval eval-rag chaos-ingest eval-safety train-reader
 
 PYTHON ?= python3
 VENV := .venv
@@ -100,6 +100,9 @@ bench-retrieval: setup-dev ## embeddings, reranking and search beside the usual 
 
 eval-retrieval: setup-dev ## recall, nDCG and MRR with intervals on BEIR-style folders, or on sets made from SLIPWAY_DATA_DIR
 	@$(BIN)/python -m slipway_retriever.evaluate $(ARGS)
+
+eval-rag: setup-dev ## answers through the API of a running platform: EM, F1, citations, abstention, time (ARGS="FOLDER --key KEY")
+	@$(BIN)/python -m slipway_retriever.evaluate.rag $(ARGS)
 
 chaos-ingest: setup-dev ## kill -9 at KILLS (200) random points of ingestion: nothing lost, nothing doubled, every store readable
 	@KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -q -s tests/retriever/test_crash.py

@@ -24,7 +24,7 @@ from slipway_reranker.settings import RerankerSettings
 if TYPE_CHECKING:
     from slipway_reranker.calibrate import Listed, Rows
 
-OBVIOUS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+OBVIOUS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 LOSS = 0.001
 """nDCG@10 that reading less may cost: a tenth of a point."""
 

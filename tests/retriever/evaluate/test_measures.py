@@ -57,6 +57,15 @@ def test_the_command_reports_every_way_of_searching(folder: Path, tmp_path: Path
         assert set(no["documents"]) < set(yes["documents"])
 
 
+def test_passage_sizes_are_compared_by_whole_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "\n\n".join(f"Paragraph {i} speaks of the topic{i}x and of nothing else at all." for i in range(60))
+    beir.write(tmp_path / "long", [Doc("d0", "", long), Doc("d1", "", "the heron stands")], {"q": "topic7x"}, {"q": {"d0": 1}})
+    assert main([str(tmp_path / "long"), "--embedder", "hash", "--out", str(tmp_path / "out"), "--chunks", "32", "64"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("long", "long at 32", "long at 64"):
+        assert f"| {name} | bm25 | 1 | 100.0 " in printed
+
+
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), "--embedder", "hash", "--out", str(tmp_path / "out")]) == 2
     assert "corpus.jsonl is missing" in capsys.readouterr().err

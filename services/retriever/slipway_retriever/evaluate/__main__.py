@@ -11,6 +11,7 @@ from pathlib import Path
 from slipway_retriever.app import load_embedder
 from slipway_retriever.evaluate import beir, devsets, evidence, measures, report
 from slipway_retriever.evaluate.beir import SetMissing, TestSet
+from slipway_retriever.evaluate.cut import cut, whole
 from slipway_retriever.evaluate.ranking import Corpus, Rank, Reranker
 from slipway_retriever.settings import RetrieverSettings
 
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SetMissing as error:
         sys.stderr.write(f"evaluate: {error}\n")
         return 2
+    tests += [cut(test, tokens, settings.overlap_tokens) for tokens in wanted.chunks for test in tests]
     embedder = load_embedder(settings)
     reranker = Reranker(wanted.reranker, wanted.depth) if wanted.reranker else None
     rows: list[report.Row] = []
@@ -51,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _row(test: TestSet, way: str, rank: Rank, name: Callable[[int], str]) -> report.Row:
     started = time.perf_counter()
-    rankings = {query: [name(number) for number in rank(text)] for query, text in test.queries.items()}
+    # A document that was cut stands where its best passage stands.
+    rankings = {query: list(dict.fromkeys(whole(name(number)) for number in rank(text))) for query, text in test.queries.items()}
     seconds = time.perf_counter() - started
     values = {
         "nDCG@10": [measures.ndcg(rankings[q], relevant) for q, relevant in test.relevant.items()],
@@ -79,6 +82,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--embedder-dir", type=Path)
     parser.add_argument("--reranker", help="address of a running reranker; adds the reranked rows")
     parser.add_argument("--depth", type=int, default=20, help="passages that the reranker reads")
+    parser.add_argument(
+        "--chunks", type=int, nargs="*", default=[], help="passage sizes in estimated tokens, compared with whole documents"
+    )
     parser.add_argument("--pairs", help="write answerable and unanswerable passage lists here, for python -m slipway_reranker.calibrate")
     return parser.parse_args(argv)
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class SetMissing(Exception):
@@ -55,11 +56,21 @@ def write(folder: Path, corpus: Iterable[Doc], queries: Mapping[str, str], relev
     (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows, ""]), encoding="utf-8")
 
 
-def _lines(path: Path) -> list[dict[str, str]]:
+def answers(folder: Path) -> dict[str, list[str]]:
+    """Of answers.jsonl, by query; raises SetMissing where it is not there."""
+    return {str(row["_id"]): list(row["answers"]) for row in _lines(folder / "answers.jsonl")}
+
+
+def write_answers(folder: Path, found: Mapping[str, Iterable[str]]) -> None:
+    """Write what `answers` reads."""
+    _write_lines(folder / "answers.jsonl", ({"_id": query, "answers": list(texts)} for query, texts in found.items()))
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise SetMissing(f"{path} is missing")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
-def _write_lines(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

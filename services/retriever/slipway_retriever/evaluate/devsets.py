@@ -65,6 +65,7 @@ def _squad(data: Path, out: Path) -> bool:
     docs: dict[str, Doc] = {}
     queries: dict[str, str] = {}
     relevant: dict[str, dict[str, int]] = {}
+    answers: dict[str, list[str]] = {}
     for part in ("train", "validation"):
         path = data / "squad_sample" / f"squad_{part}.jsonl"
         for row in (json.loads(line) for line in (path.read_text(encoding="utf-8").splitlines() if path.is_file() else [])):
@@ -74,7 +75,11 @@ def _squad(data: Path, out: Path) -> bool:
             if part == "validation" or hashlib.sha256(context.encode()).digest()[0] % 4 == 0:
                 queries[row["id"]] = rest.removesuffix("Answer:").strip()
                 relevant[row["id"]] = {doc.id: 1}
-    return _written(out, list(docs.values()), queries, relevant)
+                answers[row["id"]] = row["answers"]["text"]
+    made = _written(out, list(docs.values()), queries, relevant)
+    if made:
+        beir.write_answers(out, answers)
+    return made
 
 
 def _factbook(data: Path, out: Path) -> bool:
