@@ -1,9 +1,14 @@
 """File batches on the real service: the two forms of the call, following, cancelling, and calls that make no sense."""
 
+import io
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from slipway_retriever.store import batches, entries, files
+from slipway_retriever.store.entries import Chunking
+from slipway_retriever.store.tenant import Tenant
 
 BATCHES = "/v1/vector_stores/vs_default/file_batches"
 
@@ -86,3 +91,17 @@ def test_another_tenants_batch_is_not_found(retriever: Any, service: Any) -> Non
     other = service.tenant("somebody-else")
     assert other.client.get(f"{BATCHES}/{made['id']}").status_code == 404
     assert other.client.post(f"{BATCHES}/{made['id']}/cancel").status_code == 404
+
+
+def test_a_database_of_the_release_without_batches_is_brought_up(tmp_path: Path) -> None:
+    tenant = Tenant("local", tmp_path)
+    file = files.add(tenant, "a.md", "assistants", 3, io.BytesIO(b"abc"), max_files=9)
+    with tenant.transaction() as transaction:
+        transaction.execute("DROP TABLE batch_files")
+        transaction.execute("DROP TABLE batches")
+        transaction.execute("PRAGMA user_version = 1")
+    tenant.close()
+    again = Tenant("local", tmp_path)
+    entries.add(again, "vs_default", file.id, {}, Chunking(64, 0))
+    assert batches.create(again, "vs_default", [file.id]).counts["in_progress"] == 1
+    again.close()

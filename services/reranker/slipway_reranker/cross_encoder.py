@@ -48,7 +48,7 @@ class Read:
 
 
 class CrossEncoder:
-    """A folder of `model.onnx`, `tokenizer.json` and, optionally, `calibration.json` (a Blend) and `manifest.json` ({"files": {name: sha256}}).
+    """A folder of `model.onnx`, `tokenizer.json` and, optionally, `calibration.json` (a Blend) and `digests.json` ({"files": {name: sha256}}).
 
     The FIRST most promising passages are read first. When one of them is so relevant that no other will pass it (chance at least `obvious`, a figure of
     the calibration that was chosen for a loss of order below a tenth of a point), the others are not read: they keep their order below the least of the
@@ -150,15 +150,15 @@ def _batches(lengths: list[int], budget: int) -> list[list[int]]:
 
 
 def _verify(folder: Path) -> None:
-    """Hold every file that the manifest names to its digest, before a native parser reads it."""
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
+    """Hold every file that digests.json names to its digest, before a native parser reads it."""
+    listed = folder / "digests.json"
+    if not listed.is_file():
         return
-    for name, wanted in json.loads(manifest.read_text(encoding="utf-8"))["files"].items():
+    for name, wanted in json.loads(listed.read_text(encoding="utf-8"))["files"].items():
         if Path(name).name != name or not (folder / name).is_file():
-            raise ScorerMissing(f"{manifest} names {name!r}, which is not a file beside it")
+            raise ScorerMissing(f"{listed} names {name!r}, which is not a file beside it")
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted:
-            raise ScorerMissing(f"{folder / name} is not the file that its manifest describes: the digests differ")
+            raise ScorerMissing(f"{folder / name} is not the file that digests.json describes: the digests differ")
 
 
 def _chance(odds: float) -> float:

@@ -47,7 +47,7 @@ class Seen:
 
 
 def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
-    """Fit the folder's blend, write its calibration.json and manifest.json, and tell the held-out figures."""
+    """Fit the folder's blend, write its calibration.json and digests.json, and tell the held-out figures."""
     from slipway_reranker.calibrate import fit as fit_evidence
     from slipway_reranker.calibrate import rows_of
 
@@ -126,7 +126,7 @@ def seal(folder: Path) -> None:
     """Write the digests of what the service reads."""
     found = [name for name in ("model.onnx", "tokenizer.json", "calibration.json") if (folder / name).is_file()]
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in found}
-    (folder / "manifest.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
+    (folder / "digests.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
 
 
 def _odds(one: Seen, relevance: Calibration) -> Matrix:

@@ -1,6 +1,6 @@
 """From a checkpoint to what SLIPWAY_RERANKER_SCORER reads: `python export.py CHECKPOINT --out FOLDER`.
 
-Writes model.onnx (int8 per channel), tokenizer.json and the digests of both in manifest.json; `python -m slipway_reranker.calibrate` adds calibration.json.
+Writes model.onnx (int8 per channel), tokenizer.json and the digests of both in digests.json; `python -m slipway_reranker.calibrate` adds calibration.json.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def seal(out: Path) -> None:
     """Write the digests of all files that the service reads."""
     found = [name for name in ("model.onnx", "tokenizer.json", "calibration.json") if (out / name).is_file()]
     digests = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in found}
-    (out / "manifest.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
+    (out / "digests.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
