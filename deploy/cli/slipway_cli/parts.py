@@ -5,6 +5,7 @@ It knows command lines and environments. It refuses to start anything: the super
 
 import http.client
 import importlib.util
+import os
 import shutil
 import socket
 import sys
@@ -46,10 +47,14 @@ class Secrets:
     admin_token: str
 
 
-def build(home: Home, ports: Ports, model: str, secrets: Secrets) -> list[Part]:
-    """Every part of the platform, in the order in which they are started."""
-    extra = {"gateway": _gateway(ports, secrets), "generator": {"SLIPWAY_GENERATOR_MODEL": model, **_calm_threads()}}
+def build(home: Home, ports: Ports, model: str, secrets: Secrets, models: Path) -> list[Part]:
+    """Every part of the platform, in the order in which they are started; `models` is the folder whose flavors can be downloaded."""
+    extra = {
+        "gateway": {**_gateway(ports, secrets), "SLIPWAY_GATEWAY_MODELS_DIR": str(models)},
+        "generator": {"SLIPWAY_GENERATOR_MODEL": model, **_calm_threads()},
+    }
     extra["safety"] = {"SLIPWAY_SAFETY_CACHE_DIR": str(home.path / "safety"), **_calm_threads()}
+    extra["reranker"] = {**_reranker(models), **_calm_threads()}
     extra["retriever"] = {"SLIPWAY_RETRIEVER_DATA_DIR": str(home.path / "retriever"), **_calm_threads()}
     return [_redis(home, ports), _envoy(home, ports)] + [
         _service(name, module, ports[variable], extra.get(name, _calm_threads())) for name, (module, variable) in SERVICES.items()
@@ -120,6 +125,14 @@ def _gateway(ports: Ports, secrets: Secrets) -> dict[str, str]:
         "SLIPWAY_GATEWAY_BOOTSTRAP_KEY": secrets.key,
         "SLIPWAY_GATEWAY_ADMIN_TOKEN": secrets.admin_token,
     }
+
+
+def _reranker(models: Path) -> dict[str, str]:
+    # The embedded cross-encoder, where it lies beside the reader and nobody has named another; two threads, because a question waits for it.
+    embedded = models / "slipway-reranker"
+    if "SLIPWAY_RERANKER_SCORER" in os.environ or not (embedded / "model.onnx").is_file():
+        return {}
+    return {"SLIPWAY_RERANKER_SCORER": str(embedded), "SLIPWAY_RERANKER_THREADS": str(min(2, os.cpu_count() or 1))}
 
 
 def _calm_threads() -> dict[str, str]:

@@ -156,7 +156,7 @@ def main() -> None:
     choice = models.choose(root)
     envoy.write(root / "envoy" / "envoy.yaml", ports, home.envoy_config)
     secrets = parts.Secrets(secret.local_key(home), secret.admin_token(home))
-    all_parts = parts.build(home, ports, choice.setting, secrets)
+    all_parts = parts.build(home, ports, choice.setting, secrets, root / "models")
     for part in all_parts:
         _keep_last_log(home.log(part.name))
     sys.exit(Supervisor(home, all_parts, choice.name, ports).run())

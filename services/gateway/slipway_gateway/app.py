@@ -14,6 +14,7 @@ from slipway_shared.metrics import Metrics
 from starlette.middleware import Middleware
 
 from slipway_gateway.account import Accounts
+from slipway_gateway.builds import Builds
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.desk import Desk
 from slipway_gateway.door import Door
@@ -25,6 +26,7 @@ from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
 from slipway_gateway.responses.store import ResponseStore
 from slipway_gateway.routes.admin import admin_routes
+from slipway_gateway.routes.builds import build_routes
 from slipway_gateway.routes.chat import chat_routes
 from slipway_gateway.routes.completions import completion_routes
 from slipway_gateway.routes.models import model_routes
@@ -70,6 +72,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         completion_routes(wired.parts.generator, wired.safety, wired.catalog, wired.accounts, settings),
         part_routes(wired.parts, wired.accounts),
         model_routes(wired.catalog),
+        build_routes(Builds(settings.models_dir)),
         retrieval_routes(wired.parts.retriever),
         playground_routes(),
         admin_routes(wired.store, wired.keys),

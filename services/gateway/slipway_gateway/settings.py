@@ -27,6 +27,7 @@ class GatewaySettings(ServiceSettings):
     bootstrap_key: SecretStr | None = Field(default=None, description="a key of tenant `local`; the command line makes one")
     admin_token: SecretStr | None = Field(default=None, description="opens /admin; without it those routes answer 404")
 
+    models_dir: Path | None = Field(default=None, description="folder of flavors that /v1/models/{id}/builds offers; None: there are none")
     keys_file: Path | None = Field(default=None, description="keys are kept in this file instead of in Redis")
     key_cache_seconds: float = Field(
         default=2.0, ge=0, le=300, description="how long a key that was looked up is believed; a change is seen after it"
