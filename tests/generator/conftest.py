@@ -51,12 +51,12 @@ def train_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_gguf(path: Path, tokenizer: Tokenizer, added: Mapping[str, Any] | None = None) -> None:
+def write_gguf(path: Path, tokenizer: Tokenizer, added: Mapping[str, Any] | None = None, seed: int = 11) -> None:
     """A Llama of random weights, with `added` on top where it names a tensor.
 
     Matrices are scaled so that the logits are peaked: greedy decoding then does not hang on rounding.
     """
-    rng = np.random.default_rng(11)
+    rng = np.random.default_rng(seed)
     vocabulary = tokenizer.get_vocab_size()
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT_TOKENS)
@@ -136,6 +136,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokeniz
     """The folder of a verified GGUF flavor."""
     folder = tmp_path_factory.mktemp("tiny")
     write_gguf(folder / "tiny.gguf", tiny_tokenizer)
+    describe(folder, ["tiny.gguf"], engine="llamacpp", entry="tiny.gguf")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Tokenizer) -> Path:
+    """A flavor of the same vocabulary and of other random weights: as a draft it is nearly always wrong."""
+    folder = tmp_path_factory.mktemp("other")
+    write_gguf(folder / "tiny.gguf", tiny_tokenizer, seed=12)
     describe(folder, ["tiny.gguf"], engine="llamacpp", entry="tiny.gguf")
     return folder
 
@@ -302,8 +311,9 @@ def vllm(tmp_path_factory: pytest.TempPathFactory, hub_folder: Path, adapters_ro
     if not os.environ.get("SLIPWAY_GENERATOR_VLLM_PYTHON"):
         pytest.skip("SLIPWAY_GENERATOR_VLLM_PYTHON names no Python with vLLM; `make test-vllm` installs one and sets it")
     running = start(
-        tmp_path_factory.mktemp("vllm"), str(hub_folder), "tiny:f32", 600.0, temperature=0, vllm_args="--enforce-eager --dtype float32"
-    )
+        tmp_path_factory.mktemp("vllm"), str(hub_folder), "tiny:f32", 600.0, temperature=0, adapters_dir=str(adapters_root), max_adapters=2,
+        max_adapter_rank=16, vllm_args="--enforce-eager --dtype float32",
+    )  # fmt: skip
     yield running
     stop(running)
 

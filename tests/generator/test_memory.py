@@ -84,9 +84,9 @@ def test_drafting_rests_where_it_fails_and_grows_where_it_succeeds() -> None:
     repeated = np.asarray([1, 2, 3, 4] * 40, dtype=np.int32)
     lookup = PromptLookup(8)
     first = lookup.propose(repeated, 16)
-    lookup.judge(len(repeated), len(first), len(first))
+    lookup.pace.judge(len(repeated), len(first), len(first))
     assert len(lookup.propose(repeated, 16)) > len(first)
-    lookup.judge(len(repeated), 8, 0)
+    lookup.pace.judge(len(repeated), 8, 0)
     assert len(lookup.propose(repeated, 16)) == 0
     later = np.asarray([1, 2, 3, 4] * 50, dtype=np.int32)
     assert len(lookup.propose(later, 16)) > 0

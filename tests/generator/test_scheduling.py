@@ -133,7 +133,7 @@ async def test_overload_and_deadlines_are_errors_of_the_tree(opening: Any) -> No
     async with opening(max_sequences=1, max_waiting=0, kv_tokens=512) as narrow:
         busy = narrow.engine.generate(ask(narrow, "fox", tokens=400))
         await anext(busy)
-        with pytest.raises(errors.Overloaded):
+        with pytest.raises(errors.QueueFull):
             await run(narrow, ask(narrow, "dog"))
         await busy.aclose()
     async with opening(max_sequences=1) as narrow:

@@ -15,6 +15,7 @@ ConstraintKind = Literal["json_schema", "regex", "lark"]
 class Sampling:
     """How the next token is drawn. Temperature 0 is greedy. `top_k` 0 means all, `min_p` is relative to the likeliest token.
 
+    `seeded`: the caller chose the seed and may expect the same answer again.
     Presence and frequency penalties count generated tokens (OpenAI); the repetition penalty counts the prompt's as well (Keskar et al. 2019, CTRL).
     """
 
@@ -27,6 +28,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
+    seeded: bool = True
 
     @property
     def plain_greedy(self) -> bool:

@@ -98,6 +98,7 @@ def sampling(opened: Opened, body: ChatRequest | CompletionRequest, index: int) 
         repetition_penalty=body.repetition_penalty or 1.0,
         logit_bias=_bias(opened, body.logit_bias),
         seed=(seed + index) % (1 << 63) if seed is not None else secrets.randbits(62),
+        seeded=seed is not None,
     )
 
 

@@ -17,7 +17,7 @@ HEAD = 512
 
 
 class Sampler:
-    """One sequence's sampling. Exactly one random number is drawn a token, so speculation does not change what a seed says."""
+    """One sequence's sampling. `pick` draws exactly one random number a token, so drafts that it verifies do not change what a seed says."""
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int], vocabulary: int) -> None:
         self._sampling = sampling
@@ -36,10 +36,20 @@ class Sampler:
         row = self._shaped(logits, allowed)
         if sampling.temperature == 0.0:
             return int(row.argmax())
-        tokens, probabilities = self._candidates(row / np.float32(sampling.temperature))
-        edges = np.cumsum(probabilities, dtype=np.float64)
-        at = int(np.searchsorted(edges, self._random.random() * edges[-1], side="right"))
-        return int(tokens[min(at, len(tokens) - 1)])
+        return self._among(*self._candidates(row / np.float32(sampling.temperature)))
+
+    def guess(self, logits: Row) -> tuple[int, Row]:
+        """A draft token drawn from a draft model's logits, and the distribution over the vocabulary that it was drawn from."""
+        source = self._distribution(logits)
+        return self._among(np.arange(len(source)), source), source
+
+    def verify(self, logits: Row, draft: int, source: Row) -> int:
+        """`draft`, which was drawn from `source`, or another token, such that the result is distributed as `pick` draws it (Leviathan et al. 2023, algorithm 1)."""
+        target = self._distribution(logits)
+        if self._random.random() * source[draft] < target[draft]:
+            return draft
+        left = np.maximum(target - source, 0)
+        return self._among(np.arange(len(left)), left if left.any() else target)
 
     def accept(self, token: int) -> None:
         """`token` was generated; penalties count it from now on."""
@@ -48,6 +58,19 @@ class Sampler:
             self._counts[token] = self._counts.get(token, 0) + 1
         if sampling.repetition_penalty != 1.0 and token not in self._repeated:
             self._repeated = np.append(self._repeated, token)
+
+    def _among(self, tokens: NDArray[np.int64], weights: Row) -> int:
+        """One of `tokens` by weight, for one random number."""
+        edges = np.cumsum(weights, dtype=np.float64)
+        at = int(np.searchsorted(edges, self._random.random() * edges[-1], side="right"))
+        return int(tokens[min(at, len(tokens) - 1)])
+
+    def _distribution(self, logits: Row) -> Row:
+        """What `pick` draws from at a temperature above 0, over the whole vocabulary."""
+        tokens, probabilities = self._candidates(self._shaped(logits, None) / np.float32(self._sampling.temperature))
+        whole = np.zeros(len(logits), dtype=np.float32)
+        whole[tokens] = probabilities / probabilities.sum()
+        return whole
 
     def _shaped(self, logits: Row, allowed: NDArray[np.bool_] | None) -> Row:
         sampling = self._sampling

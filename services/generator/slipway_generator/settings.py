@@ -38,6 +38,10 @@ class Settings(ServiceSettings):
     keepalive_seconds: float = Field(default=10.0, gt=0, le=300, description="a stream that is silent this long carries a comment")
     request_seconds: float = Field(default=600.0, gt=0, le=86_400, description="deadline of a request that brings none")
     speculate: bool = Field(default=True, description="draft by prompt lookup where it pays")
+    draft_model: str | None = Field(
+        default=None,
+        description="llama.cpp: folder of a smaller flavor with the same vocabulary, which drafts where prompt lookup finds nothing",
+    )
     draft_tokens: int = Field(default=8, ge=1, le=16, description="longest draft")
     adapters_dir: str | None = Field(default=None, description="folder below which LoRA adapters lie; None: none can be loaded")
     max_adapters: int = Field(default=8, ge=0, le=64, description="LoRA adapters that may be loaded at once; 0 refuses all")

@@ -1,6 +1,6 @@
-"""Drafting by prompt lookup: the tokens that followed the same words before, in the prompt or in the answer so far (Saxena 2023).
+"""Drafting: how long a draft pays, learnt from each verdict, and drafts by prompt lookup.
 
-It learns from each verdict how long a draft pays, and rests when none does. It refuses to know who verifies.
+Prompt lookup guesses the tokens that followed the same words before, in the prompt or in the answer so far (Saxena 2023). It refuses to know who verifies.
 """
 
 import numpy as np
@@ -13,36 +13,18 @@ REST = 16
 LONGEST_REST = 256
 
 
-class PromptLookup:
-    """Drafts for one sequence. `longest` bounds a draft."""
+class Pace:
+    """How long the next draft of one sequence may be (at most `longest`), and when drafting rests because it fails."""
 
     def __init__(self, longest: int) -> None:
-        self._follows: dict[tuple[int, ...], int] = {}
-        self._seen = 0
         self._longest = longest
         self._length = min(FIRST, longest)
         self._rest_until = 0
         self._pause = REST
 
-    def propose(self, tokens: NDArray[np.int32], room: int) -> NDArray[np.int32]:
-        """At most `room` tokens that may follow `tokens` (all of the sequence); empty when nothing repeats or drafting does not pay here."""
-        if room < 1 or len(tokens) <= GRAM or len(tokens) < self._rest_until:
-            return NO_TOKENS
-        self._learn(tokens)
-        at = self._follows.get(tuple(tokens[-GRAM:].tolist()))
-        if at is None:
-            return NO_TOKENS
-        # Where the copy runs into the end of the text, it goes on with itself: text that repeats with a short period.
-        period = len(tokens) - at
-        return tokens[at + np.arange(min(room, self._length)) % period]
-
-    def _learn(self, tokens: NDArray[np.int32]) -> None:
-        """Note what followed each run of GRAM tokens; the latest wins. Done only when a draft is wanted, so that it costs nothing while drafting is off."""
-        start = max(0, self._seen - GRAM)
-        fresh = tokens[start:].tolist()
-        for at in range(GRAM, len(fresh)):
-            self._follows[tuple(fresh[at - GRAM : at])] = start + at
-        self._seen = len(tokens)
+    def allowed(self, length: int, room: int) -> int:
+        """Tokens that may be drafted for a sequence of `length` tokens with `room` for more."""
+        return max(0, min(room, self._length)) if length >= self._rest_until else 0
 
     def judge(self, length: int, drafted: int, right: int) -> None:
         """What became of a draft (`length`: of the sequence now): right lets the next be longer, mostly wrong shorter, and failing at the shortest rests."""
@@ -54,6 +36,36 @@ class PromptLookup:
                 self._rest_until = length + self._pause
                 self._pause = min(LONGEST_REST, 2 * self._pause)
             self._length = max(2, self._length // 2)
+
+
+class PromptLookup:
+    """Drafts for one sequence, as long as `pace` allows."""
+
+    def __init__(self, longest: int) -> None:
+        self.pace = Pace(longest)
+        self._follows: dict[tuple[int, ...], int] = {}
+        self._seen = 0
+
+    def propose(self, tokens: NDArray[np.int32], room: int) -> NDArray[np.int32]:
+        """At most `room` tokens that may follow `tokens` (all of the sequence); empty when nothing repeats or drafting does not pay here."""
+        count = self.pace.allowed(len(tokens), room)
+        if count == 0 or len(tokens) <= GRAM:
+            return NO_TOKENS
+        self._learn(tokens)
+        at = self._follows.get(tuple(tokens[-GRAM:].tolist()))
+        if at is None:
+            return NO_TOKENS
+        # Where the copy runs into the end of the text, it goes on with itself: text that repeats with a short period.
+        period = len(tokens) - at
+        return tokens[at + np.arange(count) % period]
+
+    def _learn(self, tokens: NDArray[np.int32]) -> None:
+        """Note what followed each run of GRAM tokens; the latest wins. Done only when a draft is wanted, so that it costs nothing while drafting is off."""
+        start = max(0, self._seen - GRAM)
+        fresh = tokens[start:].tolist()
+        for at in range(GRAM, len(fresh)):
+            self._follows[tuple(fresh[at - GRAM : at])] = start + at
+        self._seen = len(tokens)
 
 
 NO_TOKENS = np.empty(0, dtype=np.int32)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway_generator.engine import Counts, Delta, FinishReason, GenerateRequest, Timing, TokenLogprob
-from slipway_generator.engines.drafting import NO_TOKENS, PromptLookup
+from slipway_generator.engines.drafting import NO_TOKENS, Pace, PromptLookup
 from slipway_generator.masking import Mask
 from slipway_generator.sampling import Row, Sampler, logprobs
 from slipway_generator.spelling import Spelling
@@ -40,6 +40,7 @@ class Sequence:
     deliver: Deliver
     mask: Mask | None = None
     lookup: PromptLookup | None = None
+    pace: Pace | None = None
     arrived: float = field(default_factory=time.monotonic)
     cancelled: bool = False
     done: int = 0
@@ -59,6 +60,8 @@ class Sequence:
         self.tokens[: self.length] = request.prompt
         self.sampler = Sampler(request.sampling, request.prompt, len(self.vocabulary.pieces))
         self.spelling = Spelling(request.stops)
+        self._sources: list[Row] = []
+        self._judged: Pace | None = None
         self.prompt_logprobs: list[TokenLogprob | None] | None = [None] if request.prompt_logprobs is not None else None
 
     @property
@@ -71,17 +74,34 @@ class Sequence:
         """Whether the model has not read the whole prompt yet."""
         return self.generated == 0 and self.done < len(self.request.prompt)
 
+    @property
+    def room(self) -> int:
+        """Tokens that a draft may have: never more than may still be generated and stored."""
+        return self.request.max_tokens - self.generated - 1
+
+    @property
+    def speculates_by_chance(self) -> bool:
+        """Whether drafts of a model are drawn by chance and verified by speculative sampling."""
+        return self.request.sampling.temperature > 0.0 and not self.request.sampling.seeded and self.mask is None
+
     def propose(self) -> None:
-        """Draft what the next step shall verify along with the last token; never more than may still be generated and stored."""
-        self.draft = (
-            NO_TOKENS
-            if self.lookup is None
-            else self.lookup.propose(self.tokens[: self.length], self.request.max_tokens - self.generated - 1)
-        )
+        """Draft by prompt lookup what the next step shall verify along with the last token."""
+        self.forget_draft()
+        if self.lookup is not None:
+            self.draft = self.lookup.propose(self.tokens[: self.length], self.room)
+            self._judged = self.lookup.pace
+
+    def draft_room(self) -> int:
+        """How many tokens a draft model may write; 0 where lookup found some, or where it does not pay."""
+        return self.pace.allowed(self.length, self.room) if self.pace is not None and not len(self.draft) else 0
+
+    def hold_draft(self, draft: NDArray[np.int32], sources: list[Row]) -> None:
+        """Take a draft model's tokens, with the distributions that they were drawn from where they were."""
+        self.draft, self._sources, self._judged = draft, sources, self.pace
 
     def forget_draft(self) -> None:
         """The next step verifies nothing."""
-        self.draft = NO_TOKENS
+        self.draft, self._sources, self._judged = NO_TOKENS, [], None
 
     def note_prompt(self, logits: NDArray[np.float32], start: int) -> None:
         """Keep the log-probabilities of the prompt tokens that follow the rows `start`, `start + 1`, ... of the prompt."""
@@ -99,7 +119,7 @@ class Sequence:
         tokens: list[int] = []
         scores: list[TokenLogprob] = []
         for at, row in enumerate(logits):
-            token = self._draw(row)
+            token = self._draw(row, at)
             if token in self.vocabulary.ends:
                 self.finish = "stop"
                 break
@@ -118,8 +138,10 @@ class Sequence:
         self.finish = "length"
         return self._delta("", [], [])
 
-    def _draw(self, row: Row) -> int:
-        if self.mask is None:
+    def _draw(self, row: Row, at: int) -> int:
+        if at < len(self._sources):
+            token = self.sampler.verify(row, int(self.draft[at]), self._sources[at])
+        elif self.mask is None:
             token = self.sampler.pick(row)
         else:
             token = self.sampler.pick(row, self.mask.allowed())
@@ -168,8 +190,8 @@ class Sequence:
         if len(self.draft):
             self.drafted += len(self.draft)
             self.accepted += right
-            if self.lookup is not None:
-                self.lookup.judge(self.length, len(self.draft), right)
+            if self._judged is not None:
+                self._judged.judge(self.length, len(self.draft), right)
         self.done += right
 
     def _delta(self, text: str, tokens: list[int], scores: list[TokenLogprob]) -> Delta:

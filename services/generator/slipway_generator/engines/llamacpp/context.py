@@ -1,7 +1,7 @@
 """One inference context: a batch filled through numpy views, one decode call, and the KV memory's verbs.
 
-Memory is unified, because only then may a part of a sequence be shared (a partial copy aborts the process otherwise). Not thread-safe: the decode thread
-owns it. It refuses to know requests.
+Where there are cells for every slot's longest sequence, each slot has its own: attention then walks over a sequence's own cells alone (measured: a fifth less
+time a step for 8 sequences of 300 tokens). Else all slots share one pool of cells. Not thread-safe: the decode thread owns it. It refuses to know requests.
 """
 
 import ctypes
@@ -32,9 +32,11 @@ class DecodeFailed(Exception):
 
 
 class Context:
-    """`slots` sequences over `cells` KV cells; up to `rows` rows a decode call, with logits for any of them."""
+    """`slots` sequences over `cells` KV cells; up to `rows` rows a decode call, with logits for any of them. `pooled`: no slot has cells of its own."""
 
-    def __init__(self, weights: Weights, *, cells: int, rows: int, slots: int, threads: int, kv_type: str = "f16") -> None:
+    def __init__(
+        self, weights: Weights, *, cells: int, rows: int, slots: int, threads: int, kv_type: str = "f16", pooled: bool = True
+    ) -> None:
         api = weights.api
         parameters = api.llama_context_default_params()
         parameters.n_ctx = cells
@@ -45,7 +47,7 @@ class Context:
         if kv_type == "f32":
             # Who asks for f32 asks for exactness, and the flash kernels round to f16 on the way.
             parameters.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        parameters.kv_unified = True
+        parameters.kv_unified = self.pooled = pooled
         parameters.no_perf = True
         self._api = api
         self._size = weights.size
@@ -115,8 +117,18 @@ class Context:
         return np.ctypeslib.as_array(pointer, shape=(self.outputs, self._size))
 
     def share(self, source: int, target: int, length: int) -> None:
-        """Let `target` begin with the first `length` tokens of `source`; no cell is copied."""
-        self._api.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        """Let the empty `target` begin with the first `length` tokens of `source`. In a pool no cell is copied."""
+        if self.pooled:
+            self._api.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        else:
+            # A partial copy between slots with cells of their own aborts the process (llama.cpp asserts), so all is copied and the rest cut off.
+            self.move(source, target)
+            self.cut(target, length)
+
+    def move(self, source: int, target: int) -> None:
+        """Copy all of `source` into the empty `target`, cell by cell."""
+        if not self.restore(target, self.save(source)):
+            raise DecodeFailed(_NO_SLOT)
 
     def cut(self, slot: int, length: int) -> None:
         """Forget all of `slot` from token `length` on."""

@@ -10,9 +10,10 @@ from slipway_shared import errors
 from slipway_generator.adapters import AdapterCard
 from slipway_generator.engine import Delta, EngineLoad, GenerateRequest
 from slipway_generator.engines.delivery import Delivery
-from slipway_generator.engines.drafting import PromptLookup
+from slipway_generator.engines.drafting import Pace, PromptLookup
 from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.llamacpp.context import Context
+from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.memory import KvMemory
 from slipway_generator.engines.llamacpp.prefix import PrefixCache
 from slipway_generator.engines.llamacpp.scheduler import Limits, Scheduler
@@ -26,10 +27,24 @@ from slipway_generator.settings import Settings
 class LlamaCppEngine:
     """Engine protocol over one GGUF."""
 
-    def __init__(self, weights: Weights, tokenizer: GgufTokenizer, settings: Settings, *, cells: int, threads: int, log: Any) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        tokenizer: GgufTokenizer,
+        settings: Settings,
+        *,
+        cells: int,
+        longest: int,
+        threads: int,
+        log: Any,
+        draft: Weights | None = None,
+    ) -> None:
         self._weights = weights
+        self._draft = draft
+        self._drafter: Drafter | None = None
         self._settings = settings
         self._cells = cells
+        self._longest = longest
         self._threads = threads
         self._log = log
         self._vocabulary = Vocabulary(tokenizer.pieces, weights.ends())
@@ -42,23 +57,40 @@ class LlamaCppEngine:
         settings = self._settings
         slots = settings.max_sequences
         rows = max(settings.batch_tokens, (1 + MAX_FORCED) * settings.max_sequences + 2 * settings.draft_tokens)
+        pooled = self._cells < slots * self._longest
         self._context = await asyncio.to_thread(
-            Context, self._weights, cells=self._cells, rows=rows, slots=slots, threads=self._threads, kv_type=settings.kv_type
+            Context,
+            self._weights,
+            cells=self._cells,
+            rows=rows,
+            slots=slots,
+            threads=self._threads,
+            kv_type=settings.kv_type,
+            pooled=pooled,
         )
         memory = KvMemory(self._context, slots=slots, prefixes=PrefixCache(settings.prefix_entries, settings.prefix_mb << 20))
         limits = Limits(settings.max_sequences, settings.max_waiting, rows, settings.prefill_chunk)
         self._delivery = Delivery()
-        self._scheduler = Scheduler(self._context, memory, limits, self._delivery.flush, self._log)
+        self._drafter = await asyncio.to_thread(self._open_drafter, limits.draft_sequences, settings.batch_tokens)
+        self._scheduler = Scheduler(self._context, memory, limits, self._delivery.flush, self._log, self._drafter)
         self._scheduler.start()
         await asyncio.to_thread(self._grammars.prepare)
+
+    def _open_drafter(self, seats: int, rows: int) -> Drafter | None:
+        if self._draft is None:
+            return None
+        context = Context(self._draft, cells=seats * self._longest, rows=rows, slots=seats, threads=self._threads, pooled=False)
+        return Drafter(context, seats=seats, rows=rows)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         if self._scheduler is None or self._delivery is None:
             raise StartRefused("the engine was not started.")
         scheduler, delivery = self._scheduler, self._delivery
-        lookup = PromptLookup(self._settings.draft_tokens) if self._settings.speculate and request.prompt_logprobs is None else None
+        drafts = self._settings.speculate and request.prompt_logprobs is None
+        lookup = PromptLookup(self._settings.draft_tokens) if drafts else None
+        pace = Pace(self._settings.draft_tokens) if drafts and self._drafter is not None else None
         mask = await asyncio.to_thread(self._grammars.compile, request.constraint) if request.constraint is not None else None
-        sequence = Seated(request, self._vocabulary, delivery.deliver, mask=mask, lookup=lookup)
+        sequence = Seated(request, self._vocabulary, delivery.deliver, mask=mask, lookup=lookup, pace=pace)
         delivery.open(sequence)
         try:
             scheduler.submit(sequence)
@@ -91,4 +123,9 @@ class LlamaCppEngine:
         if self._context is not None:
             self._context.free()
             self._context = None
+        if self._drafter is not None:
+            self._drafter.free()
+            self._drafter = None
+        if self._draft is not None:
+            self._draft.free()
         self._weights.free()

@@ -3,6 +3,7 @@
 It knows the KV memory, the ledger and the prefix cache, and keeps the three in step. It refuses to know batches and schedules.
 """
 
+import heapq
 from collections.abc import Iterable
 
 import numpy as np
@@ -19,7 +20,7 @@ class KvMemory:
     def __init__(self, context: Context, *, slots: int, prefixes: PrefixCache) -> None:
         self._context = context
         self._ledger = Ledger(context.cells)
-        self._slots = list(range(slots - 1, -1, -1))
+        self._slots = list(range(slots))  # a heap: the lowest first
         self._prefixes = prefixes
 
     @property
@@ -50,7 +51,7 @@ class KvMemory:
             entry = None
         if self._ledger.free < sequence.need - shared:
             return False
-        sequence.slot = self._slots.pop()
+        sequence.slot = heapq.heappop(self._slots)
         held = np.empty(0, dtype=np.int32)
         if neighbour is not None:
             held = neighbour.cells[:shared]
@@ -73,6 +74,19 @@ class KvMemory:
             self._prefixes.add(Entry(sequence.salt, tokens.copy(), self._context.save(sequence.slot)))
         self._context.cut(sequence.slot, 0)
         self._vacate(sequence)
+
+    def compact(self, running: Iterable[Seated]) -> None:
+        """Move sequences into lower slots until there is no gap: with cells of their own, only neighbouring slots share a pass over the weights."""
+        if self._context.pooled:
+            return
+        for sequence in sorted(running, key=lambda one: one.slot, reverse=True):
+            if not self._slots or self._slots[0] > sequence.slot:
+                return
+            target = heapq.heapreplace(self._slots, sequence.slot)
+            if sequence.done:
+                self._context.move(sequence.slot, target)
+                self._context.cut(sequence.slot, 0)
+            sequence.slot = target
 
     def discard(self, sequences: Iterable[Seated]) -> None:
         """After a failed decode nothing that was computed is trusted: everything is forgotten."""
@@ -113,7 +127,7 @@ class KvMemory:
 
     def _vacate(self, sequence: Seated) -> None:
         self._ledger.release(sequence.cells)
-        self._slots.append(sequence.slot)
+        heapq.heappush(self._slots, sequence.slot)
         sequence.slot = -1
 
 

@@ -4,7 +4,10 @@ It refuses to know requests.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Any
+
+from slipway_shared import manifest
 
 from slipway_generator import machine
 from slipway_generator.engines.llamacpp.engine import LlamaCppEngine
@@ -30,9 +33,15 @@ async def open_llamacpp(card: ModelCard, settings: Settings, log: Any) -> Opened
         raise StartRefused(
             f"{card.entry.name} was trained on {weights.trained_context} tokens of context; its manifest says {card.context_tokens}."
         )
-    cells = settings.kv_tokens or settings.max_sequences * card.context_tokens
+    longest = card.context_tokens
+    cells = max(settings.kv_tokens or settings.max_sequences * longest, longest)
     _explain(log, threads, policy, library, cells, weights)
-    engine = LlamaCppEngine(weights, tokenizer, settings, cells=max(cells, card.context_tokens), threads=threads.count, log=log)
+    try:
+        draft = await asyncio.to_thread(open_draft, settings.draft_model, library, tokenizer, longest)
+    except StartRefused:
+        weights.free()
+        raise
+    engine = LlamaCppEngine(weights, tokenizer, settings, cells=cells, longest=longest, threads=threads.count, log=log, draft=draft)
     try:
         template = choose_template(weights, tokenizer)
         await engine.start()
@@ -40,6 +49,24 @@ async def open_llamacpp(card: ModelCard, settings: Settings, log: Any) -> Opened
         await engine.aclose()
         raise
     return Opened(card, engine, tokenizer, template, settings)
+
+
+def open_draft(folder: str | None, library: Library, tokenizer: GgufTokenizer, longest: int) -> Weights | None:
+    """The draft model's weights, verified like any model's; StartRefused unless it has the same vocabulary and reads as much."""
+    if folder is None:
+        return None
+    try:
+        entry = manifest.load_verified(Path(folder)).entry
+    except (manifest.ManifestError, OSError) as error:
+        raise StartRefused(f"the draft model is refused: {error}.") from error
+    draft = Weights(library, entry)
+    if GgufTokenizer(draft).pieces != tokenizer.pieces:
+        draft.free()
+        raise StartRefused("the draft model's vocabulary is not the model's; a draft must be of the same family.")
+    if draft.trained_context < longest:
+        draft.free()
+        raise StartRefused(f"the draft model reads {draft.trained_context} tokens; the model's context is {longest}.")
+    return draft
 
 
 def choose_template(weights: Weights, tokenizer: GgufTokenizer) -> ChatTemplate:

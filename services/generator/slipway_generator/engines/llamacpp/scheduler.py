@@ -16,6 +16,7 @@ from slipway_shared import errors
 
 from slipway_generator.engine import EngineLoad
 from slipway_generator.engines.llamacpp.context import Context, DecodeFailed
+from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.memory import KvMemory
 from slipway_generator.engines.llamacpp.seat import Seated
 from slipway_generator.engines.llamacpp.turns import Turns
@@ -40,8 +41,11 @@ class Limits:
 class Scheduler:
     """Owns the context and every sequence, on a thread of its own."""
 
-    def __init__(self, context: Context, memory: KvMemory, limits: Limits, flush: Callable[[], None], log: Any) -> None:
+    def __init__(
+        self, context: Context, memory: KvMemory, limits: Limits, flush: Callable[[], None], log: Any, drafter: Drafter | None = None
+    ) -> None:
         self._context = context
+        self._drafter = drafter
         self._memory = memory
         self._limits = limits
         self._flush = flush
@@ -143,14 +147,16 @@ class Scheduler:
             self._running.append(sequence)
 
     def _step(self) -> None:
+        self._memory.compact(self._running)
         adapter = self.turns.next(sequence.request.adapter for sequence in self._running)
         batch = [sequence for sequence in self._running if sequence.request.adapter == adapter]
-        answering = [sequence for sequence in batch if not sequence.prefilling]
+        # In the order of slots, because llama.cpp computes only ascending neighbours together.
+        answering = sorted((sequence for sequence in batch if not sequence.prefilling), key=lambda sequence: sequence.slot)
         reading = [sequence for sequence in batch if sequence.prefilling]
         self._context.begin()
-        drafting = len(self._running) <= self._limits.draft_sequences
+        self._draft(answering)
         for sequence in answering:
-            self._add_answer(sequence, drafting=drafting)
+            self._add_answer(sequence)
         room = self._limits.rows - self._context.rows
         room = min(room, self._limits.chunk) if answering else room
         for sequence in reading:
@@ -161,11 +167,15 @@ class Scheduler:
         for sequence in reading:
             self._take_prompt(sequence, logits)
 
-    def _add_answer(self, sequence: Seated, *, drafting: bool) -> None:
-        if drafting:
-            sequence.propose()
-        else:
-            sequence.forget_draft()
+    def _draft(self, answering: list[Seated]) -> None:
+        """What each answer may be going to say: by lookup, which is free, else by the draft model; nothing while the batch is full enough."""
+        drafting = len(self._running) <= self._limits.draft_sequences
+        for sequence in answering:
+            sequence.propose() if drafting else sequence.forget_draft()
+        if drafting and self._drafter is not None:
+            self._drafter.propose(answering)
+
+    def _add_answer(self, sequence: Seated) -> None:
         fresh = sequence.tokens[sequence.done : sequence.length]
         sequence.unread = len(fresh)
         sequence.output = self._context.add(sequence.slot, sequence.done, fresh, logits="last")
