@@ -58,6 +58,7 @@ METRICS: dict[str, Declared] = {
     "slipway_generate_decode_seconds": Declared("generator", "histogram", "first token to last"),
     "slipway_generate_tokens": Declared("generator", "counter", "tokens processed", ("direction",)),
     "slipway_generate_finished": Declared("generator", "counter", "requests ended", ("reason",)),
+    "slipway_prefix_cache_bytes": Declared("generator", "gauge", "state of idle sessions kept outside the KV cache"),
     "slipway_prefix_cache_tokens": Declared("generator", "counter", "prompt tokens looked up in the prefix cache", ("result",)),
     "slipway_speculative_tokens": Declared("generator", "counter", "tokens drafted", ("result",)),
     "slipway_generate_cpu_seconds": Declared("generator", "counter", "CPU time of the process, the energy proxy where RAPL cannot be read"),

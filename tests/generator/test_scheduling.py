@@ -41,6 +41,28 @@ async def test_a_repeated_beginning_is_read_once_and_changes_nothing(opening: An
             assert cold == first == again
             assert none.cached == 0
             assert most.cached == most.prompt - 1 >= some.cached
+        assert sharing.engine.load().kept_bytes > 0 == without.engine.load().kept_bytes
+
+
+async def test_idle_sessions_keep_their_state_within_the_megabytes_they_have(opening: Any) -> None:
+    async with opening(prefix_mb=1, kv_tokens=4096) as opened:
+        for at in range(40):
+            await run(opened, ask(opened, f"{at} " + PASSAGES, tenant=f"tenant-{at}"))
+            assert opened.engine.load().kept_bytes <= 1 << 20
+        assert opened.engine.load().kept_bytes > 1 << 19
+        again = (await run(opened, ask(opened, "39 " + PASSAGES, tenant="tenant-39")))[1]
+        stranger = (await run(opened, ask(opened, "39 " + PASSAGES, tenant="tenant-0")))[1]
+        assert again.cached == again.prompt - 1
+        assert stranger.cached == 0
+
+
+async def test_sequences_of_slots_that_were_moved_say_what_they_say_alone(opening: Any) -> None:
+    """The first of four ends early: the last moves into its slot while it answers."""
+    async with opening(prefix_entries=0) as opened:
+        requests = [ask(opened, f"{word} " * 5, tokens=8 if at == 0 else 60) for at, word in enumerate(WORDS[:4])]
+        alone = [(await run(opened, request))[0] for request in requests]
+        together = await asyncio.gather(*(run(opened, request) for request in requests))
+        assert [tokens for tokens, _ in together] == alone
 
 
 async def test_sequences_together_say_what_each_says_alone_in_little_room(opening: Any) -> None:

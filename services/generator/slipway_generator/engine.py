@@ -117,12 +117,14 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
-    """What routers and autoscalers read. `kv_use` in [0, 1] counts what running sequences hold; `problem` says why nothing can be served, or None."""
+    """What routers and autoscalers read. `kv_use` in [0, 1] counts what running sequences hold; `kept_bytes` is the state of idle
+    sessions, held outside the KV cache; `problem` says why nothing can be served, or None."""
 
     running: int = 0
     waiting: int = 0
     kv_use: float = 0.0
     problem: str | None = None
+    kept_bytes: int = 0
 
 
 class Generates(Protocol):

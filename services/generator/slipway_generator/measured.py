@@ -32,6 +32,7 @@ class Meter:
         self._joules = metrics.counter("slipway_generate_energy_joules") if self._rapl.domains else None
         metrics.gauge("vllm:num_requests_running", model_name=model).set_function(lambda: engine.load().running)
         metrics.gauge("vllm:num_requests_waiting", model_name=model).set_function(lambda: engine.load().waiting)
+        metrics.gauge("slipway_prefix_cache_bytes").set_function(lambda: engine.load().kept_bytes)
         metrics.gauge("vllm:kv_cache_usage_perc", model_name=model).set_function(lambda: engine.load().kv_use)
 
     def finished(self, reason: str) -> None:

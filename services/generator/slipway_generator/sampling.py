@@ -5,6 +5,7 @@ Sources: nucleus sampling, Holtzman et al. 2020; min-p, Nguyen et al. 2024; repe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ class Sampler:
         self._repeated = np.unique(np.asarray(prompt, dtype=np.int64)) if sampling.repetition_penalty != 1.0 else np.empty(0, np.int64)
         self._repeated = self._repeated[self._repeated < vocabulary]
         self._bias = np.asarray([token for token, _ in sampling.logit_bias], dtype=np.int64)
+        self._banned = frozenset(token for token, _ in sampling.logit_bias)
+        # Greedy with nothing but negative biases: the likeliest token stays the likeliest unless it is one of them, and no row need be copied.
+        self._only_banned = replace(sampling, logit_bias=()).plain_greedy and all(value <= 0 for _, value in sampling.logit_bias)
         self._bias_by = np.asarray([value for _, value in sampling.logit_bias], dtype=np.float32)
 
     def pick(self, logits: Row, allowed: NDArray[np.bool_] | None = None) -> int:
@@ -33,6 +37,8 @@ class Sampler:
         sampling = self._sampling
         if sampling.plain_greedy and allowed is None:
             return int(logits.argmax())
+        if self._only_banned and allowed is None and (best := int(logits.argmax())) not in self._banned:
+            return best
         row = self._shaped(logits, allowed)
         if sampling.temperature == 0.0:
             return int(row.argmax())

@@ -28,6 +28,11 @@ class KvMemory:
         """Cells in all."""
         return self._ledger.total
 
+    @property
+    def kept_bytes(self) -> int:
+        """State of finished sequences that is kept outside the KV cache."""
+        return self._prefixes.bytes
+
     def fits_ever(self, sequence: Seated) -> bool:
         """Whether the sequence could be admitted into an empty memory."""
         return sequence.need <= self._ledger.total

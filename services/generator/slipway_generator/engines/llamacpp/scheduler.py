@@ -29,7 +29,7 @@ LOGPROB_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one step and the queue may hold. Drafting stops when more than `draft_sequences` answer at once: a full batch has no idle compute to gamble with."""
+    """How much one step and the queue may hold. No drafts while more than `draft_sequences` run: a full batch has no idle compute to gamble with."""
 
     sequences: int
     waiting: int
@@ -90,13 +90,12 @@ class Scheduler:
         """What runs now. Counts are read without the lock: each is right by itself."""
         held = sum(sequence.done for sequence in list(self._running))
         waiting = len(self._waiting) + len(self._arriving)
-        return EngineLoad(len(self._running), waiting, min(1.0, held / self._memory.total), self._problem)
+        return EngineLoad(len(self._running), waiting, min(1.0, held / self._memory.total), self._problem, self._memory.kept_bytes)
 
     def close(self) -> None:
         """End every sequence and the thread."""
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
+        self._closing = True
+        self._notify()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -158,7 +157,9 @@ class Scheduler:
         for sequence in answering:
             self._add_answer(sequence)
         room = self._limits.rows - self._context.rows
-        room = min(room, self._limits.chunk) if answering else room
+        if answering:
+            # Answers keep flowing, but not at the cost of many more who wait for their first word.
+            room = min(room, self._limits.chunk * max(1, len(reading) // len(answering)))
         for sequence in reading:
             room -= self._add_prompt(sequence, room)
         logits = self._decode()
@@ -229,10 +230,9 @@ class Scheduler:
             self._end(sequence, None)
 
     def _end(self, sequence: Seated, error: errors.SlipwayError | None) -> None:
-        if sequence in self._running:
-            self._running.remove(sequence)
-        if sequence in self._waiting:
-            self._waiting.remove(sequence)
+        for among in (self._running, self._waiting):
+            if sequence in among:
+                among.remove(sequence)
         self._memory.release(sequence)
         if error is not None:
             sequence.deliver(sequence, error)
