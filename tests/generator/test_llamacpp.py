@@ -95,6 +95,29 @@ def test_a_full_queue_and_a_deadline_end_in_errors_before_or_after_the_first_byt
     assert not any("[DONE]" in response.text for response in cut)
 
 
+def test_bad_requests_do_not_disturb_a_running_stream(tiny: Any) -> None:
+    wanted = body(tiny, PASSAGES, max_tokens=120, logit_bias=BIAS_AGAINST_END)
+    alone = said(httpx.post(f"{tiny.base}/v1/chat/completions", json=wanted, timeout=60).json())
+    bad: list[dict[str, Any]] = [
+        {"n": 10**6},
+        {"max_tokens": -1},
+        {"seed": 1 << 70},
+        {"stop": [""]},
+        {"logit_bias": {"99999999": 1}},
+        {"messages": []},
+    ]
+
+    async def beside() -> tuple[str, list[int]]:
+        async with httpx.AsyncClient(base_url=tiny.base, timeout=60) as client:
+            running = asyncio.ensure_future(client.post("/v1/chat/completions", json=wanted))
+            refused = [(await client.post("/v1/chat/completions", json={**wanted, **change})).status_code for change in bad * 3]
+            return said((await running).json()), refused
+
+    text, refused = asyncio.run(beside())
+    assert text == alone
+    assert set(refused) == {400}
+
+
 def test_cut_connections_leave_nothing_in_the_batch(tiny: Any) -> None:
     """Callers that leave at once, before the first byte, after it, and with the request half sent; a hundred of them, mixed."""
     payload = json.dumps(body(tiny, PASSAGES, max_tokens=200, logit_bias=BIAS_AGAINST_END, stream=True)).encode()

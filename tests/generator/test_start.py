@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_a_library_for_another_processor_is_refused_by_name() -> None:
 )
 def test_amx_kernels_are_never_reached(note: dict[str, list[str]] | None, flags: frozenset[str] | None, repack: bool) -> None:
     assert library.may_repack(note, flags) is repack
+
+
+def test_our_build_holds_no_amx_instruction() -> None:
+    folder = Path(pytest.importorskip("llama_cpp", reason="llama.cpp is not installed").__file__).parent / "lib"
+    disassembler = shutil.which("objdump")
+    if disassembler is None or library.read_note(folder / library.NOTE) is None:
+        pytest.skip("no objdump, or a llama.cpp that was not built here")
+    kernels = next(path for path in folder.glob("libggml-cpu*.so*") if not path.is_symlink())
+    with subprocess.Popen([disassembler, "-d", "--no-show-raw-insn", str(kernels)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        names = {words[1] for line in process.stdout if len(words := line.split()) > 1}
+    assert "ret" in names or "retq" in names
+    assert not {name for name in names if name.startswith(("ldtilecfg", "sttilecfg", "tilezero", "tileload", "tdp"))}
 
 
 def missing(_name: str) -> None:

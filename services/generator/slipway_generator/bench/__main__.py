@@ -19,7 +19,7 @@ from slipway_generator.bench.measure import Round, run_round
 def main() -> int:
     """Parse, measure, report."""
     parser = argparse.ArgumentParser(prog="slipway_generator.bench", description=(__doc__ or "").split(": ")[1])
-    parser.add_argument("--model", type=Path, default=Path("models/slipway-reader/int8"), help="folder of a GGUF flavor")
+    parser.add_argument("--model", type=Path, default=Path("models/slipway-reader-llama/int8"), help="folder of a GGUF flavor")
     parser.add_argument(
         "--llama-server", type=Path, default=os.environ.get("LLAMA_SERVER"), help="its binary (or LLAMA_SERVER); none: ours alone"
     )
@@ -50,7 +50,9 @@ async def _main(asked: argparse.Namespace) -> int:
             running.append(
                 await stack.enter_async_context(peers.llama_server(asked.llama_server, verified.entry, most, asked.threads, context))
             )
-        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)))
+        # A connection each: one that idles while another peer is measured may be closed by its server just when it is used again.
+        connector = aiohttp.TCPConnector(force_close=True)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=600)))
         cases = all_cases(tuple(asked.streams), asked.tokens, await _ends(session, running[0]))
         for case in cases:
             if asked.cases and case.name not in asked.cases:
