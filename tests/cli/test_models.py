@@ -9,12 +9,12 @@ from slipway_cli import cpu, models
 from slipway_shared import manifest
 
 
-def flavor(root: Path, name: str, engine: manifest.EngineName) -> Path:
-    folder = root / "models" / models.EMBEDDED / name
+def flavor(root: Path, name: str, engine: manifest.EngineName, model: str = models.DECODER) -> Path:
+    folder = root / "models" / model / name
     folder.mkdir(parents=True)
     (folder / "weights.gguf").write_bytes(b"GGUF....")
     row = manifest.describe_file(folder, "weights.gguf")
-    described = manifest.Manifest(model=models.EMBEDDED, flavor=name, engine=engine, entry="weights.gguf", files=(row,), context_tokens=512)
+    described = manifest.Manifest(model=model, flavor=name, engine=engine, entry="weights.gguf", files=(row,), context_tokens=512)
     manifest.write_manifest(folder, described)
     return folder
 
@@ -23,21 +23,24 @@ def test_the_engine_that_is_asked_for_decides_the_flavor(tmp_path: Path) -> None
     flavor(tmp_path, "int8", "llamacpp")
     onnx = flavor(tmp_path, "int4-onnx", "onnx")
     choice = models.choose(tmp_path, {"SLIPWAY_ENGINE": "onnx"})
-    assert (choice.setting, choice.name) == (str(onnx), "slipway-reader:int4-onnx")
+    assert (choice.setting, choice.name) == (str(onnx), "slipway-reader-llama:int4-onnx")
     assert models.choose(tmp_path, {"SLIPWAY_ENGINE": "echo"}).setting == "echo"
+    pointer = flavor(tmp_path, "int8", "pointer", models.EMBEDDED)
+    choice = models.choose(tmp_path, {})
+    assert (choice.setting, choice.name) == (str(pointer), "slipway-reader:int8")
 
 
 def test_a_folder_that_is_named_wins(tmp_path: Path) -> None:
     folder = flavor(tmp_path, "int8", "llamacpp")
     assert models.choose(tmp_path, {"SLIPWAY_MODEL": str(folder), "SLIPWAY_ENGINE": "echo"}).setting == str(folder)
-    assert models.choose(tmp_path, {"SLIPWAY_MODEL": "models/slipway-reader/int8"}).name == "slipway-reader:int8"
+    assert models.choose(tmp_path, {"SLIPWAY_MODEL": "models/slipway-reader-llama/int8"}).name == "slipway-reader-llama:int8"
 
 
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
         ({"SLIPWAY_MODEL": "nowhere"}, "slipway model add"),
-        ({"SLIPWAY_ENGINE": "vlm"}, "none of llamacpp, onnx, echo"),
+        ({"SLIPWAY_ENGINE": "vlm"}, "none of pointer, llamacpp, onnx, echo"),
         ({"SLIPWAY_ENGINE": "onnx"}, "SLIPWAY_MODEL"),
     ],
 )

@@ -102,7 +102,7 @@ async def test_a_draft_is_verified_and_must_be_of_the_family(opening: Any, tiny_
     with pytest.raises(StartRefused, match="draft model is refused"):
         async with opening(draft_model=str(changed)):
             pass
-    reader = Path(__file__).parents[2] / "models" / "slipway-reader" / "int8"
+    reader = Path(__file__).parents[2] / "models" / "slipway-reader-llama" / "int8"
     with pytest.raises(StartRefused, match="vocabulary"):
         async with opening(draft_model=str(reader)):
             pass

@@ -62,6 +62,30 @@ def reader(
             raise typer.Exit(75)  # EX_TEMPFAIL: try again
 
 
+@app.command()
+def pointer(
+    overrides: Overrides = None,
+    config: Config = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="a few lists of self-made text: lists to verified export in under a minute")] = False,
+    export_to: Annotated[
+        Path | None, typer.Option("--export-to", help="where the flavors go when the run is done; default RUN/flavors")
+    ] = None,
+) -> None:
+    """Train the reader that points: an encoder marks where the answer stands in the passages, or that it does not stand there.
+
+    A run is restartable like every other; it needs the MiniLM package (or `model.base=`), and SLIPWAY_DATA_DIR unless `--tiny`.
+    """
+    console = Console()
+    with _told(console):
+        from slipway_training.pointer.config import load_pointer_config
+        from slipway_training.pointer.recipe import run_pointer
+
+        recipe = load_pointer_config(config or RECIPES / "pointer" / (TINY if tiny else "config.yaml"), overrides or [])
+        if not run_pointer(recipe, export_to, console):
+            console.print("stopped; the same command goes on from here")
+            raise typer.Exit(75)  # EX_TEMPFAIL: try again
+
+
 @evaluate_app.command("reader")
 def evaluate_reader(
     flavor: Annotated[Path, typer.Option(help="a flavor folder with a manifest")],
@@ -96,6 +120,20 @@ def export_reader(
         export_run(run, to, console, tuple(flavors.split(",")))
 
 
+@export_app.command("pointer")
+def export_pointer_command(
+    run: Annotated[Path, typer.Argument(help="the folder of a run (run.out)")],
+    to: Annotated[Path, typer.Option(help="where the flavor folders go")],
+    flavors: Annotated[str, typer.Option(help="which, by comma: int8, fp32")] = "int8",
+) -> None:
+    """Export the newest checkpoint of a pointer run, and hold the graph against the model."""
+    console = Console()
+    with _told(console):
+        from slipway_training.pointer.recipe import export_run
+
+        export_run(run, to, tuple(flavors.split(",")), console)
+
+
 @export_app.command("adapter")
 def export_adapter_command(
     peft: Annotated[Path, typer.Argument(help="a PEFT folder: adapter_config.json, adapter_model.safetensors")],
@@ -125,10 +163,12 @@ def export_card(
     console = Console()
     with _told(console):
         from slipway_training.export.card import write_card
+        from slipway_training.pointer.card import write_pointer_card
 
         flavors = [load_verified(folder) for folder in find_flavors(to)]
         reports = {name: json.loads(Path(file).read_text(encoding="utf-8")) for name, _, file in (e.partition("=") for e in evals or [])}
-        write_card(run, flavors, reports, to / "README.md")
+        write = write_pointer_card if (run / "vocab.txt").is_file() else write_card
+        write(run, flavors, reports, to / "README.md")
         console.print(f"wrote {to / 'README.md'}")
 
 

@@ -94,7 +94,7 @@ class RunConfig(_Part):
 class ReaderConfig(_Part):
     """The whole recipe."""
 
-    name: str = "slipway-reader"
+    name: str = "slipway-reader-llama"
     model: ModelConfig = ModelConfig()
     data: DataConfig
     optim: OptimConfig = OptimConfig()

@@ -18,8 +18,14 @@ from slipway_shared import manifest
 from slipway_cli import cpu
 
 EMBEDDED = "slipway-reader"
-# What a machine is given when nobody chooses: 8 bits quote more exactly than 4 and cost a few megabytes more; ONNX Runtime's 8-bit export is far larger.
-PREFERRED = {"llamacpp": ("int8", "int4", "fp16"), "onnx": ("int4-onnx", "int8-onnx")}
+DECODER = "slipway-reader-llama"
+# What each engine is given when nobody names a folder. Nobody chose an engine: the reader that points, which answers far better (its card has the figures) and runs
+# wherever ONNX Runtime does. The decoder's 8 bits quote more exactly than 4 and cost a few megabytes more; ONNX Runtime's 8-bit export is far larger.
+PREFERRED = {
+    "pointer": (EMBEDDED, ("int8", "fp32")),
+    "llamacpp": (DECODER, ("int8", "int4", "fp16")),
+    "onnx": (DECODER, ("int4-onnx", "int8-onnx")),
+}
 _GGUF_MAGIC = b"GGUF"
 
 
@@ -29,7 +35,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Choice:
-    """`setting` is what the generator is told; `note` says why it is not llama.cpp, where it is not."""
+    """`setting` is what the generator is told; `note` says what a user should know about the choice."""
 
     setting: str
     name: str
@@ -45,12 +51,16 @@ def choose(root: Path, environ: Mapping[str, str] = os.environ) -> Choice:
         return Choice("echo", "echo", "SLIPWAY_ENGINE=echo: a generator without weights")
     if engine and engine not in PREFERRED:
         raise ModelError(f"SLIPWAY_ENGINE={engine!r} is none of {', '.join([*PREFERRED, 'echo'])}")
-    problem = "" if engine == "onnx" else llamacpp_problem()
-    if engine == "llamacpp" and problem:
+    chosen = engine or "pointer"
+    if chosen == "llamacpp" and (problem := llamacpp_problem()):
         raise ModelError(f"SLIPWAY_ENGINE=llamacpp, but {problem}")
-    chosen = engine or ("onnx" if problem else "llamacpp")
-    note = f"{problem}: ONNX Runtime serves" if problem else ""
-    return _embedded(root / "models" / EMBEDDED, chosen, note)
+    note = "" if engine else llamacpp_problem()
+    name, flavors = PREFERRED[chosen]
+    return _embedded(
+        root / "models" / name,
+        flavors,
+        f"{note}: models in GGUF cannot be served, the embedded reader needs ONNX Runtime alone" if note else "",
+    )
 
 
 def llamacpp_problem() -> str:
@@ -99,12 +109,12 @@ def _named(root: Path, named: str) -> Choice:
     return Choice(str(folder.resolve()), described.id)
 
 
-def _embedded(folder: Path, engine: str, note: str) -> Choice:
+def _embedded(folder: Path, wanted: tuple[str, ...], note: str) -> Choice:
     flavors = {path.name: path for path in manifest.find_flavors(folder)}
-    for flavor in PREFERRED[engine]:
+    for flavor in wanted:
         if path := flavors.get(flavor):
             return Choice(str(path.resolve()), _read(path).id, note)
-    raise ModelError(f"{folder} holds none of the flavors {', '.join(PREFERRED[engine])}; set SLIPWAY_MODEL to the folder of another model")
+    raise ModelError(f"{folder} holds none of the flavors {', '.join(wanted)}; set SLIPWAY_MODEL to the folder of another model")
 
 
 def _read(folder: Path) -> manifest.Manifest:

@@ -10,10 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from slipway_shared.manifest import VerifiedModel
+from slipway_shared.manifest import VerifiedModel, load_verified, read_manifest
 
 from slipway_training.errors import ConfigError, DataMissing
 from slipway_training.evaluation.baseline import Overlap
+from slipway_training.evaluation.pointers import PointerReader
 from slipway_training.evaluation.readers import ModelReader, Reader, open_flavor
 from slipway_training.evaluation.scores import Figure, Item, exact, f1, paired, score
 from slipway_training.evaluation.sets import answers, build_set
@@ -29,8 +30,7 @@ def evaluate(
     flavor: Path, tokenizer: Path | None, sets: Sequence[str], limit: int, data: str, console: Console, *, write: bool, report: Path | None
 ) -> dict[str, dict[str, dict[str, Figure]]]:
     """Figures by set, then by reader (`reader`, `extractive`, `difference`); raises TrainingError or ManifestError."""
-    verified, model = open_flavor(flavor)
-    reader = ModelReader(model, load_tokenizer(tokenizer or _tokenizer_of(flavor)), verified.manifest.context_tokens)
+    verified, reader = _open(flavor, tokenizer)
     root = _root(data)
     out: dict[str, dict[str, dict[str, Figure]]] = {}
     for name in sets or (SETS if root else SETS[-1:]):
@@ -44,6 +44,15 @@ def evaluate(
         done: VerifiedModel = write_figures(flavor, figures_for_manifest(out))
         console.print(f"manifest rewritten: {done.digest}")
     return out
+
+
+def _open(flavor: Path, tokenizer: Path | None) -> tuple[VerifiedModel, Reader]:
+    """The flavor behind the one verb that is measured, whatever runs it."""
+    if read_manifest(flavor)[0].engine == "pointer":
+        verified = load_verified(flavor)
+        return verified, PointerReader(verified.folder)
+    verified, model = open_flavor(flavor)
+    return verified, ModelReader(model, load_tokenizer(tokenizer or _tokenizer_of(flavor)), verified.manifest.context_tokens)
 
 
 def compare(items: Sequence[Item], readers: Mapping[str, Reader], console: Console) -> dict[str, dict[str, Figure]]:

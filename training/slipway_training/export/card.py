@@ -44,12 +44,12 @@ def write_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: Mapping[
         f"{config.model.width}, {config.model.vocab_size} byte-level BPE tokens with single digits, context {config.model.context_tokens}) that quotes "
         f"the answer from numbered passages. Trained on {sum(tokens):,} tokens on one thread of a shared CPU. License of the weights: Apache-2.0; see "
         "the data below.\n",
-        *(_verdict(name, figures) for name, figures in evaluation.items()),
+        *(verdict(name, figures) for name, figures in evaluation.items()),
         _flavor_table(flavors, report["parity"]),
-        *(_figure_table(name, figures) for name, figures in evaluation.items()),
+        *(figure_table(name, figures) for name, figures in evaluation.items()),
         USE,
         WEAK,
-        _data([Provenance.model_validate(n) for n in notes]),
+        data_table([Provenance.model_validate(n) for n in notes]),
         _commands(len(runs)),
     ]
     path.write_text("\n".join(parts), encoding="utf-8")
@@ -82,7 +82,8 @@ def _flavor_table(flavors: Sequence[VerifiedModel], parity: Mapping[str, Mapping
     return "\n".join(lines) + "\n"
 
 
-def _figure_table(flavor: str, figures: Figures) -> str:
+def figure_table(flavor: str, figures: Figures) -> str:
+    """Every figure of one flavor beside the baseline's."""
     lines = [
         f"## Figures of {flavor}\n\nGreedy replies; mean and bootstrap 95 % interval. `extractive` is the sentence with the best word overlap, on the same "
         "inputs. Four passages an item; half of the SQuAD items and a fifth of the others have no answer in them. An abstention on an answerable "
@@ -101,7 +102,7 @@ def _figure_table(flavor: str, figures: Figures) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _verdict(flavor: str, figures: Figures) -> str:
+def verdict(flavor: str, figures: Figures) -> str:
     """Where the F1 stands beside the baseline's, in one sentence, from the paired intervals alone."""
     words: list[str] = []
     for name, by_reader in figures.items():
@@ -111,7 +112,8 @@ def _verdict(flavor: str, figures: Figures) -> str:
     return f"**{flavor}, F1 of the answers:** {'; '.join(words)}.\n"
 
 
-def _data(notes: Sequence[Provenance]) -> str:
+def data_table(notes: Sequence[Provenance]) -> str:
+    """Every source with version, licence and attribution."""
     lines = ["## Data\n", "| folder | source, version | licence | attribution |", "|---|---|---|---|"]
     for note in notes:
         version = f" at {note.commit}" if note.commit else ""
@@ -130,7 +132,7 @@ def _commands(legs: int) -> str:
     return (
         "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
         f"python -m slipway_training reader run.out=runs/reader\n{second if legs > 1 else ''}"
-        f"python -m slipway_training export reader {last} --to models/slipway-reader\n"
-        "python -m slipway_training evaluate reader --flavor models/slipway-reader/int8 --report eval-int8.json --write\n"
-        f"python -m slipway_training export card {last} --to models/slipway-reader --eval int8=eval-int8.json\n```\n"
+        f"python -m slipway_training export reader {last} --to models/slipway-reader-llama\n"
+        "python -m slipway_training evaluate reader --flavor models/slipway-reader-llama/int8 --report eval-int8.json --write\n"
+        f"python -m slipway_training export card {last} --to models/slipway-reader-llama --eval int8=eval-int8.json\n```\n"
     )

