@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 from slipway_reranker.calibrate import fit, main, overlap_rows, read
-from slipway_reranker.fitting import auc, calibration_error, listwise
+from slipway_reranker.fitting import auc, calibration_error
 
 THINGS = ["harbour", "lantern", "glacier", "orchard", "anvil", "meadow", "canyon", "violin", "turbine", "quarry"]
 
@@ -47,15 +47,3 @@ def test_area_and_calibration_error_by_hand() -> None:
     assert auc(values, truths) == 0.75
     assert auc(np.array([0.5, 0.5]), np.array([True, False])) == 0.5
     assert calibration_error(np.array([0.05, 0.05, 0.95, 0.95]), np.array([False, False, True, True])) == pytest.approx(0.05)
-
-
-def test_a_listwise_fit_finds_the_signal_that_tells() -> None:
-    rng = np.random.default_rng(4)
-    lists: list[tuple[np.ndarray, np.ndarray]] = []
-    for _ in range(100):
-        signals, truths = rng.standard_normal((6, 2)), np.zeros(6, dtype=bool)
-        truths[rng.integers(6)] = True
-        signals[truths, 1] += 2
-        lists.append((signals, truths))
-    weights = listwise(lists, [1.0] * 100)
-    assert abs(weights[0]) < 0.5 < 1.5 < weights[1]

@@ -1,4 +1,4 @@
-"""The arithmetic of calibration: logistic and listwise fits, area under the curve, calibration error. It refuses to know scorers, files and what is predicted."""
+"""The arithmetic of calibration: logistic fits, area under the curve, calibration error. It refuses to know scorers, files and what is predicted."""
 
 from collections.abc import Sequence
 
@@ -24,23 +24,6 @@ def logistic(signals: Matrix, truths: Truths, weight: Matrix, *, ridge: float = 
         hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + penalty + 1e-9 * np.eye(x.shape[1])
         theta -= np.linalg.solve(hessian, gradient)
     return Calibration(round(float(theta[0]), 4), tuple(round(float(value), 4) for value in theta[1:]))
-
-
-def listwise(lists: Sequence[tuple[Matrix, Truths]], weight: Sequence[float], *, ridge: float = RIDGE, iterations: int = 30) -> Matrix:
-    """Weights of a linear score under which the true rows of each list ([rows, signals], truths) win a softmax (conditional logit), by damped Newton steps."""
-    theta = np.zeros(lists[0][0].shape[1])
-    for _ in range(iterations):
-        gradient, hessian = ridge * theta, ridge * np.eye(len(theta))
-        for (x, truths), w in zip(lists, weight, strict=True):
-            z = x @ theta
-            p = np.exp(z - z.max())
-            p /= p.sum()
-            mean = p @ x
-            gradient = gradient + w * (mean - x[truths].mean(axis=0))
-            hessian = hessian + w * ((x * p[:, None]).T @ x - np.outer(mean, mean))
-        step = np.linalg.solve(hessian, gradient)
-        theta = theta - step * min(1.0, 3.0 / max(1e-9, float(np.abs(step).max())))
-    return theta
 
 
 def balanced(groups: Sequence[str]) -> Matrix:
