@@ -18,7 +18,8 @@ from slipway_training.pointer.config import PointerConfig, load_pointer_config
 from slipway_training.pointer.encode import pair_batch
 from slipway_training.pointer.lists import AskList, Shape, Source, occurrences
 from slipway_training.pointer.model import list_loss
-from slipway_training.pointer.recipe import export_run, newest, run_pointer
+from slipway_training.pointer.recipe import export_run, run_pointer
+from slipway_training.pointer.train import newest
 from slipway_training.pointer.vocabulary import kept, wordpiece
 from slipway_training.sources.fixture import fixture_pages
 from tokenizers import Tokenizer
@@ -103,6 +104,12 @@ def test_a_run_stops_goes_on_and_exports_what_is_served(tiny_pointer: PointerCon
     assert run_pointer(half, None, quiet())
     again = newest(tmp_path / "stopped", half)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    # Another run can start where this one ended.
+    further = half.model_copy(
+        update={"run": half.run.model_copy(update={"out": str(tmp_path / "further"), "init_from": str(tmp_path / "run")})}
+    )
+    assert run_pointer(further, None, quiet())
+    assert (tmp_path / "further" / "vocab.txt").read_text() == (tmp_path / "run" / "vocab.txt").read_text()
     folder = tmp_path / "run" / "flavors" / "int8"
     assert load_verified(folder).manifest.engine == "pointer"
     _same_answers(folder)

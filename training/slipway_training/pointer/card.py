@@ -11,7 +11,7 @@ from slipway_shared.manifest import VerifiedModel
 
 from slipway_training.export.card import Figures, data_table, figure_table, verdict
 from slipway_training.pointer.config import PointerConfig
-from slipway_training.pointer.recipe import newest
+from slipway_training.pointer.train import newest
 from slipway_training.sources.provenance import Provenance
 
 USE = """## Intended use

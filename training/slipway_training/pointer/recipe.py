@@ -3,19 +3,14 @@
 It knows the order of work and where each step leaves its files. It refuses to know the steps themselves.
 """
 
-import json
 from pathlib import Path
 
 from rich.console import Console
-from transformers import BertConfig
 
-from slipway_training import checkpoint
-from slipway_training.errors import CheckpointError
 from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.encode import MAX_QUESTION_TOKENS
 from slipway_training.pointer.export import export_pointer
-from slipway_training.pointer.model import Pointer, empty
-from slipway_training.pointer.train import Averaged, base_folder, train_pointer
+from slipway_training.pointer.train import newest, train_pointer
 from slipway_training.pointer.vocabulary import wordpiece
 
 FLAVORS = ("int8",)
@@ -44,15 +39,3 @@ def export_run(run: Path, to: Path, flavors: tuple[str, ...], console: Console) 
     for folder in made:
         console.print(f"{folder}: {sum(p.stat().st_size for p in folder.iterdir()):,} bytes")
     return made
-
-
-def newest(run: Path, config: PointerConfig) -> Pointer:
-    """The model of the newest whole checkpoint, ready to be used."""
-    vocabulary = (run / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    shape = BertConfig(**json.loads((base_folder(config.model.base) / "config.json").read_text(encoding="utf-8")))
-    shape.vocab_size = len(vocabulary)
-    both = Averaged(empty(shape))
-    cursor, notes = checkpoint.restore(run / "checkpoints", both, None, None)
-    if cursor is None:
-        raise CheckpointError(f"{run} holds no whole checkpoint: {'; '.join(notes) or 'train it first'}")
-    return (both.average if config.optim.average else both.model).eval()

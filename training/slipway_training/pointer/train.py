@@ -18,14 +18,15 @@ import torch
 from slipway_shared.grounding import fence
 from tokenizers import Tokenizer
 from torch import nn
+from transformers import BertConfig
 
 from slipway_training import checkpoint
 from slipway_training.checkpoint import Cursor
-from slipway_training.errors import DataMissing
+from slipway_training.errors import CheckpointError, DataMissing
 from slipway_training.pointer.config import OptimConfig, PointerConfig
 from slipway_training.pointer.encode import pair_batch
 from slipway_training.pointer.lists import AskList, Shape, Source, mixed
-from slipway_training.pointer.model import Pointer, list_loss, load_base
+from slipway_training.pointer.model import Pointer, empty, list_loss, load_base
 from slipway_training.pointer.vocabulary import kept, wordpiece
 from slipway_training.prepare import FOLDERS, NEEDS_DATA, pages_of
 from slipway_training.sources.provenance import Provenance, data_dir, invented, provenance
@@ -60,21 +61,42 @@ class Averaged(nn.Module):
             slow.lerp_(fast, 1 - decay)
 
 
-def train_pointer(config: PointerConfig, say: Callable[[str], None], base: Path | None = None) -> Trained:
+def train_pointer(config: PointerConfig, say: Callable[[str], None]) -> Trained:
     """Train, or go on from the newest checkpoint in `run.out`; raises DataMissing and CheckpointError."""
     torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     folder = Path(config.run.out)
     sources = read_sources(config, say)
-    start = base or base_folder(config.model.base)
-    vocabulary = (start / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    keep = kept(vocabulary, _texts(config.run.seed, sources), config.model.vocab_size)
-    tokenizer = wordpiece([vocabulary[i] for i in keep])
-    _remember(folder, config, [vocabulary[i] for i in keep])
-    both = Averaged(load_base(start, keep))
-    say(f"{sum(p.numel() for p in both.model.parameters()):,} parameters, {len(keep):,} word pieces")
+    both, vocabulary = _start(config, sources)
+    tokenizer = wordpiece(vocabulary)
+    _remember(folder, config, vocabulary)
+    say(f"{sum(p.numel() for p in both.model.parameters()):,} parameters, {len(vocabulary):,} word pieces")
     done = _loop(both, tokenizer, sources, config, folder / "checkpoints", say)
     return Trained(both.average.eval() if config.optim.average else both.model.eval(), tokenizer, done)
+
+
+def newest(run: Path, config: PointerConfig) -> Pointer:
+    """The averaged model (the last one where nothing is averaged) of the newest whole checkpoint of `run`; raises CheckpointError."""
+    vocabulary = (run / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    shape = BertConfig(**json.loads((base_folder(config.model.base) / "config.json").read_text(encoding="utf-8")))
+    shape.vocab_size = len(vocabulary)
+    both = Averaged(empty(shape))
+    cursor, notes = checkpoint.restore(run / "checkpoints", both, None, None)
+    if cursor is None:
+        raise CheckpointError(f"{run} holds no whole checkpoint: {'; '.join(notes) or 'train it first'}")
+    return (both.average if config.optim.average else both.model).eval()
+
+
+def _start(config: PointerConfig, sources: list[Source]) -> tuple[Averaged, list[str]]:
+    """The network before the first step and its word pieces: an earlier run's, or the base model's with its vocabulary cut."""
+    if config.run.init_from:
+        before = Path(config.run.init_from)
+        vocabulary = (before / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        return Averaged(newest(before, config).requires_grad_(True)), vocabulary
+    folder = base_folder(config.model.base)
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    keep = kept(vocabulary, _texts(config.run.seed, sources), config.model.vocab_size)
+    return Averaged(load_base(folder, keep)), [vocabulary[i] for i in keep]
 
 
 def read_sources(config: PointerConfig, say: Callable[[str], None]) -> list[Source]:
