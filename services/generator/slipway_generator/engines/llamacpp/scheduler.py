@@ -158,8 +158,8 @@ class Scheduler:
             self._add_answer(sequence)
         room = self._limits.rows - self._context.rows
         if answering:
-            # Answers keep flowing, but not at the cost of many more who wait for their first word.
-            room = min(room, self._limits.chunk * max(1, len(reading) // len(answering)))
+            # Answers keep flowing, but more slowly where more wait for their first word.
+            room = min(room, self._limits.chunk * (2 if len(reading) > len(answering) else 1))
         for sequence in reading:
             room -= self._add_prompt(sequence, room)
         logits = self._decode()
