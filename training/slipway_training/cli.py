@@ -134,6 +134,23 @@ def export_pointer_command(
         export_run(run, to, tuple(flavors.split(",")), console)
 
 
+@export_app.command("ort")
+def export_ort_command(
+    flavor: Annotated[Path, typer.Argument(help="a flavor folder with model.onnx")],
+    to: Annotated[Path, typer.Option(help="the new flavor's folder")],
+    platform: Annotated[str, typer.Option(help="arm (phones, tablets, arm64 servers) or amd64")] = "arm",
+) -> None:
+    """Write a flavor as .ort, the format of ONNX Runtime's mobile and browser builds."""
+    console = Console()
+    with _told(console):
+        from slipway_training.errors import ExportError
+        from slipway_training.export.ort_file import export_ort
+
+        if platform not in ("arm", "amd64"):
+            raise ExportError(f"--platform is arm or amd64, not {platform!r}")
+        console.print(f"wrote {export_ort(flavor, to, platform)}")
+
+
 @export_app.command("adapter")
 def export_adapter_command(
     peft: Annotated[Path, typer.Argument(help="a PEFT folder: adapter_config.json, adapter_model.safetensors")],

@@ -27,7 +27,7 @@ class Pointed:
 
 
 class PointerReader:
-    """Opens `model.onnx`, `tokenizer.json` and `pointer.json` of one folder; the caller has verified them."""
+    """Opens `model.onnx` (or `model.ort`), `tokenizer.json` and `pointer.json` of one folder; the caller has verified them."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -36,7 +36,11 @@ class PointerReader:
             raise StackMissing("onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session: Any = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        self._session: Any = onnxruntime.InferenceSession(
+            str(next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file())),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         decision = json.loads((folder / "pointer.json").read_text(encoding="utf-8"))
         self._threshold = float(decision["threshold"])

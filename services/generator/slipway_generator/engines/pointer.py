@@ -2,7 +2,7 @@
 
 It quotes by construction: its answer is a span of one passage, followed by that passage's number. One forward pass answers a request, so there is no cache
 and nothing to speculate; sampling has no meaning and is not looked at. It knows the numbered-passage prompt of `slipway_shared.grounding` and the files of a
-pointer flavor (model.onnx, tokenizer.json, pointer.json). It refuses to know HTTP, and how the weights came to be.
+pointer flavor (model.onnx or model.ort, tokenizer.json, pointer.json). It refuses to know HTTP, and how the weights came to be.
 """
 
 import asyncio
@@ -143,7 +143,8 @@ def _open(card: ModelCard) -> SpanFinder:
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request is one pass on one thread; requests run beside each other
     try:
         decision = Decision(**json.loads((folder / "pointer.json").read_text(encoding="utf-8")))
-        session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        graph = next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file())
+        session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         return SpanFinder(session, tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), decision)
     except Exception as error:  # native parsers raise plain exceptions of many kinds; all mean: this folder cannot be served
         raise StartRefused(f"ONNX Runtime cannot load {card.id}: {str(error)[:300]}.") from error
