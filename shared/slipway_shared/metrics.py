@@ -48,6 +48,7 @@ METRICS: dict[str, Declared] = {
     "slipway_degraded": Declared("gateway", "counter", "a part was away and the pipeline went on without it", ("part",)),
     "slipway_breaker_open": Declared("gateway", "gauge", "1 while the upstream's breaker is open", ("upstream",)),
     "slipway_retries": Declared("gateway", "counter", "upstream calls tried again", ("upstream",)),
+    "slipway_hedges": Declared("gateway", "counter", "second calls to a part that was late", ("upstream",)),
     "slipway_limiter_local": Declared("gateway", "counter", "limit decisions made without the store"),
     "slipway_guard_hold_seconds": Declared("gateway", "histogram", "how long output was held back for moderation"),
     # generator

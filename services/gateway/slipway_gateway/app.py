@@ -108,7 +108,7 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     redis = _redis(settings)
     store = FileKeys(settings.keys_file) if settings.keys_file else RedisKeys(redis) if redis else None
     limiter = Limiter(redis, metrics, local_share=settings.local_share, lease_seconds=settings.deadline_seconds)
-    leaves = Leaves(parts, settings)
+    leaves = Leaves(parts, settings, metrics)
     safety = Safety(leaves, metrics, present=parts.safety is not None, fail_open=settings.safety_fail_open)
     return Wired(
         session=session,

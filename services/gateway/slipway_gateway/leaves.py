@@ -14,7 +14,9 @@ from slipway_shared.contracts import (
     SearchRequest,
     SearchResponse,
 )
+from slipway_shared.metrics import Metrics
 
+from slipway_gateway.hedging import Hedge
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.upstream import Upstream
 
@@ -32,14 +34,17 @@ class Parts:
 class Leaves:
     """Search, rerank and check. Each raises UpstreamFailed, Overloaded or DeadlineExceeded when its part is away."""
 
-    def __init__(self, parts: Parts, settings: GatewaySettings) -> None:
+    def __init__(self, parts: Parts, settings: GatewaySettings, metrics: Metrics) -> None:
         self._parts = parts
         self._settings = settings
+        self._searches = Hedge(settings.hedge_seconds, metrics.counter("slipway_hedges", upstream="retriever"))
+        self._reranks = Hedge(settings.hedge_seconds, metrics.counter("slipway_hedges", upstream="reranker"))
 
     async def search(self, request: SearchRequest, context: RequestContext) -> list[Passage]:
         """The passages that match, best first."""
         retriever = _present(self._parts.retriever, "retriever")
-        raw = await retriever.post("/v1/search", request.model_dump_json().encode(), context, seconds=self._settings.search_seconds)
+        body = request.model_dump_json().encode()
+        raw = await self._searches.call(lambda: retriever.post("/v1/search", body, context, seconds=self._settings.search_seconds))
         try:
             return SearchResponse.model_validate_json(raw).passages
         except ValidationError as error:
@@ -49,7 +54,7 @@ class Leaves:
         """The best `top_n` of `documents`, and whether they hold an answer at all."""
         reranker = _present(self._parts.reranker, "reranker")
         body = RerankRequest(query=query, documents=documents, top_n=min(top_n, len(documents))).model_dump_json(exclude_none=True).encode()
-        raw = await reranker.post("/v1/rerank", body, context, seconds=self._settings.rerank_seconds)
+        raw = await self._reranks.call(lambda: reranker.post("/v1/rerank", body, context, seconds=self._settings.rerank_seconds))
         try:
             ranked = RerankResponse.model_validate_json(raw)
         except ValidationError as error:
