@@ -61,7 +61,7 @@ def streamed(reader: process.Running, question: str, **fields: Any) -> tuple[str
     [
         ("What port does the edge listen on?", "8080", 2),
         ("Which variable moves the internal listener?", "SLIPWAY_INTERNAL_PORT", 2),
-        ("How large is the Amazon basin?", "7,000,000", 3),
+        ("How many square kilometres does the Amazon rainforest cover?", "7,000,000", 3),
     ],
 )
 def test_it_quotes_and_cites(reader: process.Running, question: str, words: str, number: int) -> None:
@@ -137,7 +137,7 @@ def test_a_prompt_that_does_not_fit_is_a_400(reader: process.Running) -> None:
 def test_many_at_once_get_what_each_gets_alone(reader: process.Running) -> None:
     questions = [
         "What port does the edge listen on?",
-        "How large is the Amazon basin?",
+        "How many square kilometres does the Amazon rainforest cover?",
         "What keeps the token buckets?",
         "Who is the king?",
     ]

@@ -42,8 +42,13 @@ class Sources:
             return in_search_order(passages, asked.top_k)
         try:
             with ask.stages.stage("rerank"):
-                ranked = await self._leaves.rerank(ask.question[-MAX_QUERY:], [p.text for p in passages], asked.top_k, ask.context)
+                ranked = await self._leaves.rerank(ask.question[-MAX_QUERY:], [_titled(p) for p in passages], asked.top_k, ask.context)
         except AWAY:
             self._metrics.counter("slipway_degraded", part="reranker").inc()
             return in_search_order(passages, asked.top_k)
         return in_rerank_order(passages, ranked, asked.top_k)
+
+
+def _titled(passage: Passage) -> str:
+    """What the reranker reads: the headings above a passage belong to it, as they do when it is embedded."""
+    return f"{passage.title}\n{passage.text}" if passage.title else passage.text

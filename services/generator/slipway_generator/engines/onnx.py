@@ -149,17 +149,16 @@ class OnnxEngine:
                 if (over := _over(sequence)) is not None:
                     sequence.deliver(sequence, over)
             self._waiting.sort(key=lambda sequence: (sequence.request.priority, sequence.arrived))
-            for place in [place for place in self._places if place.sequence is None]:
-                if self._waiting:
-                    self._reuse(self._waiting.pop(0), place)
+            # Who is free is asked anew for each: a sequence may have taken a place further back, where its prompt was known.
+            while self._waiting and (free := [place for place in self._places if place.sequence is None]):
+                self._reuse(self._waiting.pop(0), free)
 
-    def _reuse(self, sequence: Sequence, fallback: _Place) -> None:
-        """Seat `sequence` where most of its prompt is known already."""
-        free = [place for place in self._places if place.sequence is None]
+    def _reuse(self, sequence: Sequence, free: list[_Place]) -> None:
+        """Seat `sequence` on the free place that knows most of its prompt already."""
         prompt = sequence.tokens[: sequence.length]
         best = max(free, key=lambda place: _known(place, sequence.salt, prompt))
         shared = min(_known(best, sequence.salt, prompt), len(prompt) - 1) if sequence.request.prompt_logprobs is None else 0
-        place = best if shared else fallback
+        place = best if shared else free[0]
         place.sequence, place.salt, place.held = sequence, sequence.salt, None
         sequence.done = sequence.shared = shared
         place.native.rewind_to(shared)
