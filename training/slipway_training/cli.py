@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from slipway_shared.manifest import ManifestError, find_flavors, load_verified
 
-from slipway_training.config import ReaderConfig, load_config
+from slipway_training.config import ReaderConfig, load_config, load_typed
 from slipway_training.errors import TrainingError
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
@@ -77,10 +77,10 @@ def pointer(
     """
     console = Console()
     with _told(console):
-        from slipway_training.pointer.config import load_pointer_config
+        from slipway_training.pointer.config import PointerConfig
         from slipway_training.pointer.recipe import run_pointer
 
-        recipe = load_pointer_config(config or RECIPES / "pointer" / (TINY if tiny else "config.yaml"), overrides or [])
+        recipe = load_typed(PointerConfig, config or RECIPES / "pointer" / (TINY if tiny else "config.yaml"), overrides or [])
         if not run_pointer(recipe, export_to, console):
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(75)  # EX_TEMPFAIL: try again

@@ -4,7 +4,7 @@ It knows names, units, defaults and their ranges. It refuses to know how anythin
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from slipway_training.errors import ConfigError
 
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -102,14 +103,19 @@ class ReaderConfig(_Part):
 
 
 def load_config(path: Path, overrides: list[str]) -> ReaderConfig:
-    """The recipe at `path` with `key=value` overrides (`model.layers=4`); raises ConfigError naming the key that is wrong."""
+    """The decoder's recipe at `path` with overrides; see `load_typed`."""
+    return load_typed(ReaderConfig, path, overrides)
+
+
+def load_typed(kind: type[ConfigT], path: Path, overrides: list[str]) -> ConfigT:
+    """The recipe at `path` with `key=value` overrides (`model.layers=4`) as a `kind`; raises ConfigError naming the key that is wrong."""
     if not path.is_file():
         raise ConfigError(f"{path} is missing")
     if bad := [o for o in overrides if "=" not in o]:
         raise ConfigError(f"{bad[0]!r} is not of the form key=value, such as optim.learning_rate=1e-3")
     try:
         merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
-        return ReaderConfig.model_validate(OmegaConf.to_container(merged, resolve=True))
+        return kind.model_validate(OmegaConf.to_container(merged, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{path}: {error}") from error
     except ValidationError as error:

@@ -12,9 +12,10 @@ from rich.console import Console
 from slipway_generator.engines.spans import Decision, SpanFinder
 from slipway_shared.grounding import fence, is_grounded
 from slipway_shared.manifest import load_verified
+from slipway_training.config import load_typed
 from slipway_training.errors import CheckpointError, ExportError
 from slipway_training.evaluation.pointers import PointerReader
-from slipway_training.pointer.config import PointerConfig, load_pointer_config
+from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.encode import pair_batch
 from slipway_training.pointer.lists import AskList, Shape, Source, occurrences
 from slipway_training.pointer.model import list_loss
@@ -144,7 +145,7 @@ def test_wrong_names_are_told(tiny_pointer: PointerConfig, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         newest(tmp_path / "run", tiny_pointer)
     run_pointer(
-        load_pointer_config(RECIPE, []).model_copy(
+        load_typed(PointerConfig, RECIPE, []).model_copy(
             update={"model": tiny_pointer.model, "data": tiny_pointer.data, "run": tiny_pointer.run}
         ),
         None,

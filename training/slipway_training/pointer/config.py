@@ -3,16 +3,11 @@
 It knows names, units, defaults and their ranges. It refuses to know how anything is done.
 """
 
-from pathlib import Path
 from typing import Annotated
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from slipway_training.errors import ConfigError
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+from slipway_training.config import Share
 
 
 class _Part(BaseModel):
@@ -77,15 +72,3 @@ class PointerConfig(_Part):
     data: DataConfig
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()
-
-
-def load_pointer_config(path: Path, overrides: list[str]) -> PointerConfig:
-    """config.yaml with `key=value` overrides laid over it; raises ConfigError that names the key."""
-    try:
-        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
-        return PointerConfig.model_validate(OmegaConf.to_container(merged, resolve=True))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (OmegaConfBaseException, OSError) as error:
-        raise ConfigError(f"{path}: {error}") from error

@@ -13,6 +13,7 @@ from slipway_shared import errors
 
 from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing, TokenLogprob
 from slipway_generator.engines.byteruns import SPECIALS, TEMPLATE, ByteRuns
+from slipway_generator.engines.places import Places
 from slipway_generator.model import ModelCard
 from slipway_generator.opened import Opened
 from slipway_generator.settings import Settings
@@ -26,11 +27,7 @@ class EchoEngine:
     def __init__(self, settings: Settings) -> None:
         self._first_seconds = settings.echo_first_seconds
         self._gap_seconds = settings.echo_gap_seconds
-        self._places = asyncio.Semaphore(settings.max_sequences)
-        self._max_sequences = settings.max_sequences
-        self._max_waiting = settings.max_waiting
-        self._running = 0
-        self._waiting = 0
+        self._places = Places(settings.max_sequences, settings.max_waiting)
         self._tokenizer = ByteRuns()
 
     async def start(self) -> None:
@@ -40,30 +37,16 @@ class EchoEngine:
         """Nothing to free."""
 
     def load(self) -> EngineLoad:
-        return EngineLoad(running=self._running, waiting=self._waiting, kv_use=self._running / self._max_sequences)
+        return EngineLoad(self._places.running, self._places.waiting, self._places.running / self._places.count)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         if request.constraint is not None:
             raise errors.BadRequest("The echo engine cannot keep to a schema.", param="response_format", code="unsupported_parameter")
         arrived = time.monotonic()
-        await self._admit()
-        try:
+        async with self._places.one(request.deadline):
             queued = time.monotonic() - arrived
             async for delta in self._say(request, Timing(queue_seconds=queued, prefill_seconds=self._first_seconds)):
                 yield delta
-        finally:
-            self._running -= 1
-            self._places.release()
-
-    async def _admit(self) -> None:
-        if self._places.locked() and self._waiting >= self._max_waiting:
-            raise errors.QueueFull("Every place is taken and the queue is full; try again.")
-        self._waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self._waiting -= 1
-        self._running += 1
 
     async def _say(self, request: GenerateRequest, timing: Timing) -> AsyncGenerator[Delta]:
         spelling = Spelling(request.stops)

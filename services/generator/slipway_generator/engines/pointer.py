@@ -21,6 +21,7 @@ from slipway_shared.grounding import NOT_IN_SOURCES
 from slipway_generator import machine
 from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing, TokenLogprob
 from slipway_generator.engines.byteruns import SPECIALS, TEMPLATE, ByteRuns, turns
+from slipway_generator.engines.places import Places
 from slipway_generator.engines.spans import Decision, SpanFinder
 from slipway_generator.model import ModelCard, StartRefused
 from slipway_generator.opened import Opened
@@ -36,12 +37,8 @@ class PointerEngine:
 
     def __init__(self, finder: SpanFinder, threads: int, settings: Settings) -> None:
         self._finder = finder
-        self._threads = threads
-        self._max_waiting = settings.max_waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pointer")
-        self._places = asyncio.Semaphore(threads)
-        self._running = 0
-        self._waiting = 0
+        self._places = Places(threads, settings.max_waiting)
         self._tokenizer = ByteRuns()
 
     async def start(self) -> None:
@@ -53,7 +50,7 @@ class PointerEngine:
         await asyncio.to_thread(self._pool.shutdown)
 
     def load(self) -> EngineLoad:
-        return EngineLoad(running=self._running, waiting=self._waiting, kv_use=self._running / self._threads)
+        return EngineLoad(self._places.running, self._places.waiting, self._places.running / self._places.count)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         if request.constraint is not None:
@@ -61,26 +58,12 @@ class PointerEngine:
         if request.prompt_logprobs is not None:
             raise errors.BadRequest("A pointer has no probabilities of its prompt.", param="echo", code="unsupported_parameter")
         arrived = time.monotonic()
-        await self._admit()
-        try:
+        async with self._places.one(request.deadline):
             queued = time.monotonic() - arrived
             reply, logprob = await self._read(request)
             timing = Timing(queue_seconds=queued, prefill_seconds=time.monotonic() - arrived - queued)
-        finally:
-            self._running -= 1
-            self._places.release()
         for delta in self._say(request, reply, logprob, timing):
             yield delta
-
-    async def _admit(self) -> None:
-        if self._places.locked() and self._waiting >= self._max_waiting:
-            raise errors.QueueFull("Every place is taken and the queue is full; try again.")
-        self._waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self._waiting -= 1
-        self._running += 1
 
     async def _read(self, request: GenerateRequest) -> tuple[str, float]:
         """The reply, and the log-probability of its span against "not held"."""

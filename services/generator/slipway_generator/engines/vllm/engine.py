@@ -18,6 +18,7 @@ from slipway_generator.adapters import AdapterCard
 from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, GenerateRequest, Timing
 from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.huggingface import HubTokenizer
+from slipway_generator.engines.places import Places
 from slipway_generator.engines.vllm.server import VllmServer
 from slipway_generator.engines.vllm.wire import Frame, body_of, frame_of
 from slipway_generator.model import ModelCard, StartRefused
@@ -38,9 +39,7 @@ class VllmEngine:
         self._ends = ends
         self._grammars = Grammars(tokenizer.pieces, tokenizer.control, ends, tokenizer.encode)
         self._settings = settings
-        self._places = asyncio.Semaphore(settings.max_sequences)
-        self._running = 0
-        self._waiting = 0
+        self._places = Places(settings.max_sequences, settings.max_waiting)
         self._adapters: dict[str, AdapterCard] = {}
         server.on_up = self._load_again
 
@@ -69,7 +68,7 @@ class VllmEngine:
         await self._call("/v1/unload_lora_adapter", {"lora_name": name})
 
     def load(self) -> EngineLoad:
-        return EngineLoad(self._running, self._waiting, self._server.kv_use, self._server.problem)
+        return EngineLoad(self._places.running, self._places.waiting, self._server.kv_use, self._server.problem)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         body = body_of(request, self._card.id, speculates=bool(self._settings.vllm_speculative))
@@ -77,8 +76,7 @@ class VllmEngine:
             # The same library that vLLM will ask: what it refuses is a 400 here, before anything is queued, as with every other engine.
             await asyncio.to_thread(self._grammars.compile, request.constraint)
         arrived = time.monotonic()
-        await self._admit(request)
-        try:
+        async with self._places.one(request.deadline):
             reading = _Reading(request, self._tokenizer, self._ends, arrived, time.monotonic())
             async with aclosing(self._frames(request, body)) as frames:
                 async for frame in frames:
@@ -87,9 +85,6 @@ class VllmEngine:
                     if reading.finish is not None and frame.cached is not None:
                         break
             yield reading.last()
-        finally:
-            self._running -= 1
-            self._places.release()
 
     async def _load_again(self) -> None:
         """A server that was started again knows no adapters."""
@@ -108,19 +103,6 @@ class VllmEngine:
                     raise await _refused(response)
         except (aiohttp.ClientError, OSError) as error:
             raise _cut() from error
-
-    async def _admit(self, request: GenerateRequest) -> None:
-        if self._places.locked() and self._waiting >= self._settings.max_waiting:
-            raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + self._waiting / 8)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(_left(request)):
-                await self._places.acquire()
-        except TimeoutError:
-            raise errors.DeadlineExceeded("The request's deadline passed before the answer was complete.") from None
-        finally:
-            self._waiting -= 1
-        self._running += 1
 
     async def _frames(self, request: GenerateRequest, body: dict[str, Any]) -> AsyncGenerator[Frame]:
         """The server's frames; leaving this generator closes the connection, which ends the sequence there."""
