@@ -237,7 +237,6 @@ def test_patterns_that_explode_elsewhere_cost_little(generator: Any) -> None:
         {"tool_choice": "required"},
         {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "other"}}},
         {"tools": [TOOLS[0], TOOLS[0]]},
-        {"tools": TOOLS, "response_format": {"type": "json_object"}},
         {"response_format": {"type": "json_schema"}},
         {"response_format": {"type": "xml"}},
         {"tools": [{"type": "function", "function": {"name": "bad name"}}]},

@@ -3,6 +3,7 @@
 It refuses to know tokens and frames.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from slipway_shared import errors
@@ -64,4 +65,17 @@ class SchemaReading(PlainReading):
         # An answer that was cut at the limit says so by its finish_reason, as in OpenAI's API.
         if reason == "stop" and not conforms(self._schema, "".join(self._parts)):
             raise errors.UpstreamFailed("The answer does not satisfy the required schema.", code="constraint_failed")
+        return []
+
+
+class ChoiceReading(PlainReading):
+    """All text is content, and the content is one of a few answers."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__()
+        self._choices = choices
+
+    def finish(self, reason: FinishReason) -> list[dict[str, Any]]:
+        if reason == "stop" and "".join(self._parts) not in self._choices:
+            raise errors.UpstreamFailed("The answer is none of the choices.", code="constraint_failed")
         return []

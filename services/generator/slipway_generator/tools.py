@@ -15,12 +15,16 @@ from slipway_shared import errors
 from slipway_shared.dialect.chat import Message, NamedTool, Tool
 
 from slipway_generator.engine import Constraint, FinishReason
+from slipway_generator.references import moved, refers
 from slipway_generator.schema import bounded, conforms, require_strict
 from slipway_generator.spelling import overlap
 
 OPEN, CLOSE = "<tool_call>\n", "\n</tool_call>"
+MAX_TOOLS_BYTES = 1 << 18
 _END = "}" + CLOSE
 _HEAD = re.compile(r'\{"name":"([A-Za-z0-9_.-]+)","arguments":')
+_PART = re.compile(r"\{(more|bodies|answer)\}")
+_FIXED_SPACE = {"x-guidance": {"whitespace_flexible": False}}
 _EMPTY: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 _CALLS = 'more: "\\n<tool_call>\\n" body "\\n</tool_call>"\nbody: %json {bodies}\n'
@@ -30,6 +34,7 @@ _AUTO = (
     'opened[suffix="<tool_call>"]: /(?s:.*)/\n'
     "ANSWER: /(?s:.*)/ & ~/(?s:.*)<tool_call>(?s:.*)/\n"
 ) + _CALLS
+_AUTO_IN_FORM = 'start: answer | "<tool_call>\\n" body "\\n</tool_call>"{more}\nanswer: %json {answer}\n' + _CALLS
 
 INSTRUCTION = (
     "You may call functions. Their signatures, one JSON object a line:\n{signatures}\n"
@@ -46,8 +51,13 @@ class ToolPlan:
     shown: list[dict[str, Any]]
 
 
-def plan_tools(tools: Sequence[Tool] | None, choice: str | NamedTool | None, *, parallel: bool) -> ToolPlan | None:
-    """The plan, or None when no tool may be called; BadRequest for tools that cannot be enforced."""
+def plan_tools(
+    tools: Sequence[Tool] | None, choice: str | NamedTool | None, *, parallel: bool, answer: dict[str, Any] | None = None
+) -> ToolPlan | None:
+    """The plan, or None when no tool may be called; BadRequest for tools that cannot be enforced.
+
+    `answer`: the (bounded) schema of an answer that calls nothing; None leaves it free.
+    """
     if not tools or choice == "none":
         return None
     named = choice.function.name if isinstance(choice, NamedTool) else None
@@ -55,17 +65,23 @@ def plan_tools(tools: Sequence[Tool] | None, choice: str | NamedTool | None, *, 
     if not offered:
         raise errors.BadRequest("tool_choice names a function that tools does not hold.", param="tool_choice")
     schemas: dict[str, dict[str, Any]] = {}
+    size = 0
     for at, tool in enumerate(offered):
         if tool.function.name in schemas:
             raise errors.BadRequest("Two tools have one name.", param=f"tools.{at}.function.name")
         schema = tool.function.parameters or _EMPTY
-        bounded(schema, f"tools.{at}.function.parameters")
+        size += len(bounded(schema, f"tools.{at}.function.parameters"))
+        if size > MAX_TOOLS_BYTES:
+            raise errors.BadRequest(
+                f"The tools' parameters are longer than {MAX_TOOLS_BYTES} characters together.", param="tools", code="schema_too_large"
+            )
         if tool.function.strict:
             require_strict(schema, f"tools.{at}.function.parameters")
         schemas[tool.function.name] = schema
-    grammar = _REQUIRED if choice == "required" or named else _AUTO
-    grammar = grammar.replace("{more}", " more*" if parallel else "")
-    text = grammar.replace("{bodies}", json.dumps(_bodies(schemas), ensure_ascii=False))
+    free = _AUTO if answer is None else _AUTO_IN_FORM
+    grammar = _REQUIRED if choice == "required" or named else free
+    parts = {"more": " more*" if parallel else "", "bodies": _json(_bodies(schemas)), "answer": _json(_in_form(answer))}
+    text = _PART.sub(lambda part: parts[part.group(1)], grammar)
     return ToolPlan(schemas, Constraint("lark", text), [tool.model_dump(exclude_none=True) for tool in tools])
 
 
@@ -100,10 +116,14 @@ class _Call:
 
 
 class ToolReading:
-    """Reads content and calls from text as it comes; holds back only what may still become a mark."""
+    """Reads content and calls from text as it comes; holds back only what may still become a mark.
 
-    def __init__(self, schemas: dict[str, dict[str, Any]]) -> None:
+    `answer`: the schema that the content must satisfy where nothing is called.
+    """
+
+    def __init__(self, schemas: dict[str, dict[str, Any]], answer: dict[str, Any] | None = None) -> None:
         self._schemas = schemas
+        self._answer = answer
         self._content: list[str] = []
         self._calls: list[_Call] = []
         self._held = ""
@@ -124,6 +144,8 @@ class ToolReading:
         if self._held.strip("\n") and not self._inside:
             out = self._say(self._held)
         self._held = ""
+        if reason == "stop" and self._answer is not None and not self._calls and not conforms(self._answer, "".join(self._content)):
+            raise errors.UpstreamFailed("The answer does not satisfy the required schema.", code="constraint_failed")
         return out
 
     def finish_reason(self, reason: FinishReason) -> str:
@@ -188,16 +210,25 @@ def _frame(index: int, function: dict[str, str], call_id: str | None) -> dict[st
 
 
 def _bodies(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One object schema for a call to any of the tools. Definitions keep their places: `$defs` move up under their tool's name."""
+    """One object schema for a call to any of the tools. A schema that refers to its own parts lies whole under `$defs`, its references moved along."""
     variants: list[dict[str, Any]] = []
-    for name, schema in schemas.items():
-        if "$ref" in json.dumps(schema):
-            raise errors.BadRequest(
-                "Tool parameters with $ref are not supported; write them out.", param="tools", code="unsupported_schema"
-            )
-        call = {"name": {"const": name}, "arguments": schema}
+    kept: dict[str, Any] = {}
+    for at, (name, schema) in enumerate(schemas.items()):
+        arguments = schema
+        if refers(schema):
+            kept[f"t{at}"] = moved(schema, f"#/$defs/t{at}")
+            arguments = {"$ref": f"#/$defs/t{at}"}
+        call = {"name": {"const": name}, "arguments": arguments}
         variants.append({"type": "object", "properties": call, "required": ["name", "arguments"], "additionalProperties": False})
-    return {"x-guidance": {"whitespace_flexible": False}, "anyOf": variants}
+    return {**_FIXED_SPACE, "anyOf": variants, **({"$defs": kept} if kept else {})}
+
+
+def _in_form(answer: dict[str, Any] | None) -> dict[str, Any]:
+    return {**_FIXED_SPACE, **(answer or {})}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _as_text(message: dict[str, Any]) -> dict[str, Any]:

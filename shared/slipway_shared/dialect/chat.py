@@ -95,6 +95,23 @@ class ResponseFormat(Wire):
         return self
 
 
+class StructuredOutputs(Wire):
+    """vLLM's field of that name: exactly one language that the answer belongs to. `grammar` is Lark, as llguidance reads it."""
+
+    json_: dict[str, Any] | None = Field(default=None, alias="json")
+    regex: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    choice: Annotated[list[Annotated[str, Field(min_length=1, max_length=1024)]], Field(min_length=1, max_length=256)] | None = None
+    grammar: Annotated[str, Field(min_length=1, max_length=1 << 16)] | None = None
+    json_object: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "StructuredOutputs":
+        given = [one for one in (self.json_, self.regex, self.choice, self.grammar, self.json_object) if one is not None]
+        if len(given) != 1:
+            raise ValueError("exactly one of json, regex, choice, grammar and json_object belongs here")
+        return self
+
+
 class StreamOptions(Wire):
     include_usage: bool = False
     include_obfuscation: bool | None = None
@@ -141,6 +158,7 @@ class ChatRequest(Wire):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = Field(default=None, description="vLLM's extra: json, regex, choice or grammar")
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None

@@ -18,7 +18,11 @@ from slipway_shared import errors
 from slipway_generator.engine import Constraint
 
 KEPT = 64
-"""Compiled grammars kept, least recently used out first; unique schemas therefore cannot fill the memory."""
+KEPT_OF_A_TENANT = 16
+"""Compiled grammars kept, least recently used out first; unique schemas therefore cannot fill the memory, nor push out other tenants' grammars.
+Each tenant has its own: how fast a schema is answered tells nobody whether somebody else uses it."""
+FUEL = 400_000
+"""For the analysis of a grammar's patterns before the first token: about 8 ms by llguidance's figure; its default is 1,000,000."""
 
 
 class Grammars:
@@ -28,7 +32,7 @@ class Grammars:
         self._source = _Source(pieces, list(control), sorted(ends), encode)
         self._lock = threading.Lock()
         self._tokenizer: Any = None
-        self._compiled: OrderedDict[Constraint, Any] = OrderedDict()
+        self._compiled: OrderedDict[tuple[str, Constraint], Any] = OrderedDict()
 
     def prepare(self) -> None:
         """Build the tokenizer's trie now (0.3 s for 32k tokens), so that the first constrained request does not wait for it."""
@@ -36,20 +40,36 @@ class Grammars:
             if importlib.util.find_spec("llguidance") is not None:
                 self._tokenizer = self._source.tokenizer(_library())
 
-    def compile(self, constraint: Constraint) -> "GrammarMask":
+    def compile(self, constraint: Constraint, tenant: str) -> "GrammarMask":
         """A fresh mask for `constraint`; BadRequest with llguidance's reason when it is no language that can be kept to."""
+        key = (tenant, constraint)
         with self._lock:
             library = _library()
             if self._tokenizer is None:
                 self._tokenizer = self._source.tokenizer(library)
-            matcher = self._compiled.get(constraint)
-            if matcher is None:
-                matcher = _compile(library, self._tokenizer, constraint)
-                self._compiled[constraint] = matcher
-                while len(self._compiled) > KEPT:
-                    self._compiled.popitem(last=False)
-            self._compiled.move_to_end(constraint)
+            matcher = self._compiled.get(key)
+            if matcher is not None:
+                self._compiled.move_to_end(key)
+        if matcher is None:
+            # Not under the lock: a grammar that takes long delays nobody but who sent it. llguidance gives up the GIL meanwhile.
+            matcher = _compile(library, self._tokenizer, constraint, self._source.size)
+            self._keep(key, matcher)
+        with self._lock:
             return GrammarMask(matcher.deep_copy(), self._source.size)
+
+    def kept(self, tenant: str) -> int:
+        """How many compiled grammars are kept for `tenant`."""
+        with self._lock:
+            return sum(owner == tenant for owner, _ in self._compiled)
+
+    def _keep(self, key: tuple[str, Constraint], matcher: Any) -> None:
+        with self._lock:
+            self._compiled[key] = matcher
+            own = [one for one in self._compiled if one[0] == key[0]]
+            for one in own[: max(0, len(own) - KEPT_OF_A_TENANT)]:
+                del self._compiled[one]
+            while len(self._compiled) > KEPT:
+                self._compiled.popitem(last=False)
 
 
 class GrammarMask:
@@ -106,7 +126,7 @@ class _Source:
         return library.LLTokenizer(library.TokenizerWrapper(self), n_vocab=self.size, eos_token=self._ends or None)
 
 
-def _compile(library: Any, tokenizer: Any, constraint: Constraint) -> Any:
+def _compile(library: Any, tokenizer: Any, constraint: Constraint, size: int) -> Any:
     match constraint.kind:
         case "json_schema":
             # Free whitespace lets weak models emit it for ever (measured: 0 of 40 answers ended; 40 of 40 without).
@@ -115,7 +135,11 @@ def _compile(library: Any, tokenizer: Any, constraint: Constraint) -> Any:
             grammar = library.LLMatcher.grammar_from_regex(constraint.text)
         case "lark":
             grammar = library.LLMatcher.grammar_from_lark(constraint.text)
-    matcher = library.LLMatcher(tokenizer, grammar, log_level=0)
+    matcher = library.LLMatcher(tokenizer, grammar, log_level=0, limits=library.LLParserLimits(initial_lexer_fuel=FUEL))
+    if not matcher.is_error():
+        # A language without a first token, such as a reference to itself, shows only now.
+        bits: NDArray[np.int32] = np.zeros((size + 31) // 32, dtype=np.int32)
+        matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes)
     if matcher.is_error():
         reason = str(matcher.get_error()).split("\n")[0][:200]
         raise errors.BadRequest(f"The required format cannot be enforced: {reason}.", param="response_format", code="unsupported_schema")

@@ -72,7 +72,9 @@ class OnnxEngine:
         if self._delivery is None:
             raise StartRefused("the engine was not started.")
         delivery = self._delivery
-        mask = await asyncio.to_thread(self._grammars.compile, request.constraint) if request.constraint is not None else None
+        mask = (
+            await asyncio.to_thread(self._grammars.compile, request.constraint, request.tenant) if request.constraint is not None else None
+        )
         sequence = Sequence(request, self._vocabulary, delivery.deliver, mask=mask)
         delivery.open(sequence)
         try:

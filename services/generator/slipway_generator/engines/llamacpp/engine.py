@@ -89,7 +89,9 @@ class LlamaCppEngine:
         drafts = self._settings.speculate and request.prompt_logprobs is None
         lookup = PromptLookup(self._settings.draft_tokens) if drafts else None
         pace = Pace(self._settings.draft_tokens) if drafts and self._drafter is not None else None
-        mask = await asyncio.to_thread(self._grammars.compile, request.constraint) if request.constraint is not None else None
+        mask = (
+            await asyncio.to_thread(self._grammars.compile, request.constraint, request.tenant) if request.constraint is not None else None
+        )
         sequence = Seated(request, self._vocabulary, delivery.deliver, mask=mask, lookup=lookup, pace=pace)
         delivery.open(sequence)
         try:

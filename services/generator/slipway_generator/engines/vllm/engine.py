@@ -74,7 +74,7 @@ class VllmEngine:
         body = body_of(request, self._card.id, speculates=bool(self._settings.vllm_speculative))
         if request.constraint is not None:
             # The same library that vLLM will ask: what it refuses is a 400 here, before anything is queued, as with every other engine.
-            await asyncio.to_thread(self._grammars.compile, request.constraint)
+            await asyncio.to_thread(self._grammars.compile, request.constraint, request.tenant)
         arrived = time.monotonic()
         async with self._places.one(request.deadline):
             reading = _Reading(request, self._tokenizer, self._ends, arrived, time.monotonic())
