@@ -51,3 +51,25 @@ def test_a_small_run_writes_table_json_and_plot(tiny_model: Path, tmp_path: Path
     assert row["figures"]["tokens"] == 8
     assert row["figures"]["tokens_per_cpu_second"] > 0
     assert (tmp_path / "generator.svg").read_text().startswith("<svg")
+
+
+def test_masks_are_measured_and_every_document_is_valid(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama.cpp is not installed")
+    written = tmp_path / "masks.json"
+    command = [
+        sys.executable,
+        "-m",
+        "slipway_generator.bench.masks",
+        "--model",
+        str(tiny_model),
+        "--documents",
+        "9",
+        "--peer-documents",
+        "3",
+    ]
+    done = subprocess.run([*command, "--json", str(written)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    figures = json.loads(written.read_text())["per_token"]
+    assert figures["ours"]["valid"] == figures["ours"]["documents"] == 9
+    assert figures["llama.cpp GBNF"]["documents"] == 3
+    assert "9/9" in done.stdout
