@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slipway_generator.bench import cases, report
@@ -73,3 +74,18 @@ def test_masks_are_measured_and_every_document_is_valid(tiny_model: Path, tmp_pa
     assert figures["ours"]["valid"] == figures["ours"]["documents"] == 9
     assert figures["llama.cpp GBNF"]["documents"] == 3
     assert "9/9" in done.stdout
+
+
+def test_starts_are_measured_cold_and_warm(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama.cpp is not installed")
+    written = tmp_path / "start.json"
+    command = [sys.executable, "-m", "slipway_generator.bench.start", "--model", str(tiny_model), "--rounds", "1", "--json", str(written)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (kinds,) = json.loads(written.read_text()).values()
+    for kind in ("cold", "warm"):
+        assert 0 < kinds[kind]["ready_seconds"] < kinds[kind]["first_token_seconds"]
+
+
+def test_the_time_to_ready_is_a_metric(tiny: Any) -> None:
+    assert 0 < tiny.metric("slipway_start_seconds") < 120
