@@ -111,7 +111,7 @@ eval-safety: setup-dev ## the safety filter's red team; fails below the gate
 	@$(BIN)/python -m slipway_safety_filter.evaluate $(ARGS)
 
 train-reader: setup-dev ## the reader recipe (ARGS=--tiny for a minute's run, --dry-run for the plan)
-	@$(BIN)/python -m slipway_training reader $(ARGS)
+	@$(BIN)/python -m slipway_training train reader $(ARGS)
 
 lock: $(BIN)/uv ## resolve the floors of pyproject.toml into requirements/*.lock
 	@sh requirements/lock.sh

@@ -19,7 +19,7 @@ def slipway(home: places.Home, *words: str, **environ: str) -> "subprocess.Compl
 
 def test_help_names_every_verb(home: places.Home) -> None:
     shown = slipway(home, "--help").stdout
-    for verb in ("up", "down", "status", "logs", "ingest", "chat", "model", "keys"):
+    for verb in ("up", "down", "status", "logs", "ingest", "chat", "model", "keys", "train"):
         assert re.search(rf"│ {verb} ", shown), verb
 
 
@@ -32,8 +32,9 @@ def test_help_names_every_verb(home: places.Home) -> None:
         (["keys", "list"], 1, "slipway up"),
         (["logs", "gateway"], 1, "There is no log gateway"),
         (["model", "add", __file__], 1, "is no GGUF file"),
+        (["train", "nothing"], 2, "there is no recipe"),
     ],
-    ids=["status", "down", "chat", "keys", "logs", "model add"],
+    ids=["status", "down", "chat", "keys", "logs", "model add", "train"],
 )
 def test_where_nothing_runs_each_verb_says_what_to_do(home: places.Home, words: list[str], code: int, message: str) -> None:
     done = slipway(home, *words)

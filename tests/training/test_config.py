@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from slipway_training.cli import RECIPES
 from slipway_training.config import load_config
 from slipway_training.errors import ConfigError
+from slipway_training.recipes import FOLDER as RECIPES
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "config.tiny.yaml"])

@@ -1,4 +1,4 @@
-"""The command line: `python -m slipway_training reader`, `... evaluate reader`, `... export reader`.
+"""The command line: `python -m slipway_training train RECIPE`, `... evaluate`, `... export`.
 
 It knows options, tables and exit codes. It refuses to know how anything is done: it calls one function per verb.
 """
@@ -12,16 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from slipway_shared.manifest import ManifestError, find_flavors, load_verified
 
-from slipway_training.config import ReaderConfig, load_config, load_typed
 from slipway_training.errors import TrainingError
-
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
-TINY = "config.tiny.yaml"
+from slipway_training.recipes import RECIPES, recipe
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
-    help="Build small language models: prepare data, train, evaluate, export.\n\nStart with `reader --tiny` (seconds, no data needed), then "
-    "`reader --dry-run` (what the real run costs on this machine).",
+    help="Build small language models: prepare data, train, evaluate, export.\n\nStart with `train reader --tiny` "
+    "(seconds, no data needed), then `train reader --dry-run` (what the real run costs on this machine).",
 )  # fmt: skip
 evaluate_app = typer.Typer(no_args_is_help=True, help="Measure a flavor beside the extractive baseline, with intervals.")
 export_app = typer.Typer(no_args_is_help=True, help="Write the flavors of a finished run.")
@@ -33,57 +30,41 @@ Config = Annotated[Path | None, typer.Option(help="another config.yaml")]
 
 
 @app.command()
-def reader(
+def train(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help=f"one of: {', '.join(sorted(RECIPES))}")],
     overrides: Overrides = None,
     config: Config = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help="a small run on self-made text: data to verified export in under a minute")] = False,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="a small run on self-made text: every step in under a minute, no data needed")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="print parameters, tokens, memory and hours on this machine, then stop")
     ] = False,
-    export_to: Annotated[
-        Path | None, typer.Option("--export-to", help="where the flavors go when the run is done; default RUN/flavors")
-    ] = None,
 ) -> None:
-    """Train the grounded reader: it quotes the answer from numbered passages, cites it, or says that they do not hold it.
+    """Train by a recipe (`recipes` lists them, training/recipes/RECIPE/README.md explains each).
 
-    A run is restartable: stop it with Ctrl-C or SIGTERM, start it again with the same words, and it goes on at the next batch.
+    A run is restartable: stop it with Ctrl-C or SIGTERM, start it again with the same words, and it goes on where it was.
     Data is read from the folder that `SLIPWAY_DATA_DIR` (or `run.data_dir=`) names.
     """
     console = Console()
     with _told(console):
-        from slipway_training.reader import run_reader
-
-        recipe = load_config(config or RECIPES / "reader" / (TINY if tiny else "config.yaml"), overrides or [])
+        chosen = recipe(name)
+        typed = chosen.load(config, overrides or [], tiny=tiny)
         if dry_run:
-            _show_plan(console, recipe)
+            _show_plan(console, name, chosen.dry_run(typed))
             return
-        if not run_reader(recipe, export_to, console):
+        if not chosen.start(typed, console):
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(75)  # EX_TEMPFAIL: try again
 
 
-@app.command()
-def pointer(
-    overrides: Overrides = None,
-    config: Config = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help="a few lists of self-made text: lists to verified export in under a minute")] = False,
-    export_to: Annotated[
-        Path | None, typer.Option("--export-to", help="where the flavors go when the run is done; default RUN/flavors")
-    ] = None,
-) -> None:
-    """Train the reader that points: an encoder marks where the answer stands in the passages, or that it does not stand there.
-
-    A run is restartable like every other; it needs the MiniLM package (or `model.base=`), and SLIPWAY_DATA_DIR unless `--tiny`.
-    """
-    console = Console()
-    with _told(console):
-        from slipway_training.pointer.config import PointerConfig
-        from slipway_training.pointer.recipe import run_pointer
-
-        recipe = load_typed(PointerConfig, config or RECIPES / "pointer" / (TINY if tiny else "config.yaml"), overrides or [])
-        if not run_pointer(recipe, export_to, console):
-            console.print("stopped; the same command goes on from here")
-            raise typer.Exit(75)  # EX_TEMPFAIL: try again
+@app.command("recipes")
+def list_recipes() -> None:
+    """The recipes, with what each makes."""
+    table = Table("recipe", "what it makes", box=None, title_justify="left")
+    for row in sorted(RECIPES.values(), key=lambda r: r.name):
+        table.add_row(row.name, row.summary)
+    Console().print(table)
 
 
 @evaluate_app.command("reader")
@@ -189,19 +170,9 @@ def export_card(
         console.print(f"wrote {to / 'README.md'}")
 
 
-def _show_plan(console: Console, recipe: ReaderConfig) -> None:
-    from slipway_training.plan import make_plan
-
-    with console.status("measuring a few real steps"):
-        plan = make_plan(recipe)
-    table = Table("what", "value", title=f"{recipe.name}: dry run", title_justify="left")
-    for what, value in (
-        ("parameters", f"{plan.parameters:,}"),
-        ("training tokens", f"{plan.tokens:,} ({plan.tokens_per_parameter:.1f} a parameter)"),
-        ("memory", f"about {plan.memory_mb:,.0f} MB"),
-        ("measured here", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.gigaflops:.0f} GFLOP/s, {recipe.run.threads} thread(s)"),
-        ("expected", f"{plan.hours:.2f} h" + (f" (bounded by run.minutes={recipe.run.minutes:g})" if recipe.run.minutes else "")),
-    ):
+def _show_plan(console: Console, name: str, rows: list[tuple[str, str]]) -> None:
+    table = Table("what", "value", title=f"{name}: dry run", title_justify="left")
+    for what, value in rows:
         table.add_row(what, value)
     console.print(table)
 

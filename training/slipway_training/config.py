@@ -6,6 +6,8 @@ It knows names, units, defaults and their ranges. It refuses to know how anythin
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -108,16 +110,27 @@ def load_config(path: Path, overrides: list[str]) -> ReaderConfig:
 
 
 def load_typed(kind: type[ConfigT], path: Path, overrides: list[str]) -> ConfigT:
-    """The recipe at `path` with `key=value` overrides (`model.layers=4`) as a `kind`; raises ConfigError naming the key that is wrong."""
+    """The recipe at `path`, composed by Hydra with `key=value` overrides, as a `kind`; raises ConfigError naming the key that is wrong.
+
+    `model.layers=4` sets a key whether the file states it or not (the typed form knows which exist); where a folder `model/` of choices lies
+    beside the file, `model=wide` takes `model/wide.yaml` (a config group, see Hydra's documentation).
+    """
     if not path.is_file():
         raise ConfigError(f"{path} is missing")
     if bad := [o for o in overrides if "=" not in o]:
         raise ConfigError(f"{bad[0]!r} is not of the form key=value, such as optim.learning_rate=1e-3")
     try:
-        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(overrides))
+        with initialize_config_dir(str(path.resolve().parent), version_base="1.3"):
+            merged = compose(path.stem, [_forced(path.parent, o) for o in overrides])
         return kind.model_validate(OmegaConf.to_container(merged, resolve=True))
-    except OmegaConfBaseException as error:
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _forced(folder: Path, override: str) -> str:
+    """Hydra's add-or-set form, unless the override says how it is meant or chooses from a group."""
+    key = override.partition("=")[0]
+    return override if key[:1] in "+~" or (folder / key).is_dir() else f"++{override}"

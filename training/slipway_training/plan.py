@@ -46,6 +46,19 @@ def make_plan(config: ReaderConfig) -> Plan:
     )  # fmt: skip
 
 
+def reader_rows(config: ReaderConfig) -> list[tuple[str, str]]:
+    """The plan as (what, value) rows."""
+    plan = make_plan(config)
+    bound = f" (bounded by run.minutes={config.run.minutes:g})" if config.run.minutes else ""
+    return [
+        ("parameters", f"{plan.parameters:,}"),
+        ("training tokens", f"{plan.tokens:,} ({plan.tokens_per_parameter:.1f} a parameter)"),
+        ("memory", f"about {plan.memory_mb:,.0f} MB"),
+        ("measured here", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.gigaflops:.0f} GFLOP/s, {config.run.threads} thread(s)"),
+        ("expected", f"{plan.hours:.2f} h{bound}"),
+    ]
+
+
 def probe(config: ReaderConfig) -> float:
     """Tokens per second of real optimizer steps, the first (warm-up) not counted."""
     torch.set_num_threads(config.run.threads)

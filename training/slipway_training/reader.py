@@ -38,7 +38,7 @@ PARITY_PROMPTS = 8
 PARITY_TOKENS = 200
 
 
-def run_reader(config: ReaderConfig, export_to: Path | None, console: Console) -> bool:
+def run_reader(config: ReaderConfig, console: Console) -> bool:
     """Run the recipe to its end; False when a signal stopped it (then nothing is exported). Raises TrainingError."""
     torch.set_num_threads(config.run.threads)
     folder = Path(config.run.out)
@@ -49,7 +49,7 @@ def run_reader(config: ReaderConfig, export_to: Path | None, console: Console) -
     outcome = _train(config, prepared, model, folder, console)
     draw_curve(outcome.cursor.history, folder / "loss.svg")
     if outcome.done:
-        export_run(folder, export_to or folder / "flavors", console)
+        export_run(folder, folder / "flavors", console)
     return outcome.done
 
 

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from slipway_cli import answers, api, ingest, keys, launch, logs, models, places, safety, status, up
+from slipway_cli import answers, api, ingest, keys, launch, logs, models, places, safety, status, training, up
 
 console = Console()
 LOG_LINES = 20
@@ -112,6 +112,12 @@ def chat(
             answers.ask(client, chosen, [{"role": "user", "content": once}], store_id, console)
             return
         _converse(client, chosen, store_id)
+
+
+@app.command("train", add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(words: typer.Context) -> None:
+    """Train by a recipe: `slipway train RECIPE [key=value ...] [--tiny] [--dry-run]`; `slipway train --help` lists them."""
+    raise typer.Exit(training.run(words.args))
 
 
 @model_app.command("add")

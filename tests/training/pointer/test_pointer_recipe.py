@@ -96,20 +96,20 @@ def test_a_cut_vocabulary_still_spells_every_word(tiny_bert: Path) -> None:
 
 def test_a_run_stops_goes_on_and_exports_what_is_served(tiny_pointer: PointerConfig, tmp_path: Path) -> None:
     half = tiny_pointer.model_copy(update={"run": tiny_pointer.run.model_copy(update={"out": str(tmp_path / "stopped")})})
-    assert run_pointer(tiny_pointer, None, quiet())
+    assert run_pointer(tiny_pointer, quiet())
     whole = newest(tmp_path / "run", tiny_pointer)
     # The same run, its last checkpoint lost: the one before it is taken up, and the end is the same to the bit.
-    assert run_pointer(half, None, quiet())
+    assert run_pointer(half, quiet())
     checkpoints = sorted((tmp_path / "stopped" / "checkpoints").glob("step-*"))
     (checkpoints[-1] / "model.safetensors").write_bytes(b"cut off")
-    assert run_pointer(half, None, quiet())
+    assert run_pointer(half, quiet())
     again = newest(tmp_path / "stopped", half)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
     # Another run can start where this one ended.
     further = half.model_copy(
         update={"run": half.run.model_copy(update={"out": str(tmp_path / "further"), "init_from": str(tmp_path / "run")})}
     )
-    assert run_pointer(further, None, quiet())
+    assert run_pointer(further, quiet())
     assert (tmp_path / "further" / "vocab.txt").read_text() == (tmp_path / "run" / "vocab.txt").read_text()
     folder = tmp_path / "run" / "flavors" / "int8"
     assert load_verified(folder).manifest.engine == "pointer"
@@ -134,7 +134,7 @@ def _same_answers(folder: Path) -> None:
 
 
 def test_nothing_to_read_is_not_held(tiny_pointer: PointerConfig) -> None:
-    run_pointer(tiny_pointer, None, quiet())
+    run_pointer(tiny_pointer, quiet())
     assert PointerReader(Path(tiny_pointer.run.out) / "flavors" / "int8").point(["", " "], "Which?") is None
 
 
@@ -148,7 +148,6 @@ def test_wrong_names_are_told(tiny_pointer: PointerConfig, tmp_path: Path) -> No
         load_typed(PointerConfig, RECIPE, []).model_copy(
             update={"model": tiny_pointer.model, "data": tiny_pointer.data, "run": tiny_pointer.run}
         ),
-        None,
         quiet(),
     )
     with pytest.raises(ExportError, match="int3"):

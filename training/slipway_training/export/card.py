@@ -127,11 +127,11 @@ def data_table(notes: Sequence[Provenance]) -> str:
 
 
 def _commands(legs: int) -> str:
-    second = "python -m slipway_training reader --config training/recipes/reader/config.more.yaml run.init_from=runs/reader run.out=runs/reader-more\n"
+    second = "python -m slipway_training train reader --config training/recipes/reader/config.more.yaml run.init_from=runs/reader run.out=runs/reader-more\n"
     last = "runs/reader-more" if legs > 1 else "runs/reader"
     return (
         "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
-        f"python -m slipway_training reader run.out=runs/reader\n{second if legs > 1 else ''}"
+        f"python -m slipway_training train reader run.out=runs/reader\n{second if legs > 1 else ''}"
         f"python -m slipway_training export reader {last} --to models/slipway-reader-llama\n"
         "python -m slipway_training evaluate reader --flavor models/slipway-reader-llama/int8 --report eval-int8.json --write\n"
         f"python -m slipway_training export card {last} --to models/slipway-reader-llama --eval int8=eval-int8.json\n```\n"

@@ -73,13 +73,13 @@ def _legs(run: Path) -> list[dict[str, float]]:
 
 def _commands(legs: int) -> str:
     further = (
-        "python -m slipway_training pointer run.init_from=runs/pointer run.out=runs/further run.minutes=25 run.seed=23 optim.learning_rate=8e-5 \\\n"
+        "python -m slipway_training train pointer run.init_from=runs/pointer run.out=runs/further run.minutes=25 run.seed=23 optim.learning_rate=8e-5 \\\n"
         '    optim.head_rate=2e-4 data.lists=9000 "data.mixture={squad: 3.0, factbook: 1.2, lookup: 3.0, prose: 0.8, glossary: 1.2}"\n'
     )
     last = "runs/further" if legs > 1 else "runs/pointer"
     return (
         "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
-        f"python -m slipway_training pointer run.out=runs/pointer run.minutes=75\n{further if legs > 1 else ''}"
+        f"python -m slipway_training train pointer run.out=runs/pointer run.minutes=75\n{further if legs > 1 else ''}"
         f"python -m slipway_training export pointer {last} --to models/slipway-reader\n"
         "python -m slipway_training evaluate reader --flavor models/slipway-reader/int8 --report eval-int8.json --write\n"
         f"python -m slipway_training export card {last} --to models/slipway-reader --eval int8=eval-int8.json\n```\n"

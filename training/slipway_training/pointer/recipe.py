@@ -18,11 +18,11 @@ STRIDE = 64
 """Word pieces that neighbouring windows of a long passage share."""
 
 
-def run_pointer(config: PointerConfig, export_to: Path | None, console: Console) -> bool:
+def run_pointer(config: PointerConfig, console: Console) -> bool:
     """Train (or go on) and export; False when a signal stopped the run, which the same call continues. Raises TrainingError."""
     trained = train_pointer(config, lambda line: console.print(line, highlight=False))
     if trained.done:
-        export_run(Path(config.run.out), export_to or Path(config.run.out) / "flavors", FLAVORS, console)
+        export_run(Path(config.run.out), Path(config.run.out) / "flavors", FLAVORS, console)
     return trained.done
 
 

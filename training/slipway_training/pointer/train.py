@@ -67,7 +67,7 @@ def train_pointer(config: PointerConfig, say: Callable[[str], None]) -> Trained:
     torch.manual_seed(config.run.seed)
     folder = Path(config.run.out)
     sources = read_sources(config, say)
-    both, vocabulary = _start(config, sources)
+    both, vocabulary = start(config, sources)
     tokenizer = wordpiece(vocabulary)
     _remember(folder, config, vocabulary)
     say(f"{sum(p.numel() for p in both.model.parameters()):,} parameters, {len(vocabulary):,} word pieces")
@@ -87,7 +87,7 @@ def newest(run: Path, config: PointerConfig) -> Pointer:
     return (both.average if config.optim.average else both.model).eval()
 
 
-def _start(config: PointerConfig, sources: list[Source]) -> tuple[Averaged, list[str]]:
+def start(config: PointerConfig, sources: list[Source]) -> tuple[Averaged, list[str]]:
     """The network before the first step and its word pieces: an earlier run's, or the base model's with its vocabulary cut."""
     if config.run.init_from:
         before = Path(config.run.init_from)
@@ -137,7 +137,7 @@ def learning_share(optim: OptimConfig, progress: float) -> float:
 def _loop(
     both: Averaged, tokenizer: Tokenizer, sources: list[Source], config: PointerConfig, folder: Path, say: Callable[[str], None]
 ) -> bool:
-    optimizer = _optimizer(both.model, config.optim)
+    optimizer = optimizer_of(both.model, config.optim)
     name = checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
     cursor, notes = checkpoint.restore(folder, both, optimizer, name)
     for note in notes:
@@ -147,11 +147,11 @@ def _loop(
     started, before, stopped = time.monotonic(), cursor.seconds, _signals()
     both.train()
     losses: list[tuple[float, float]] = []
-    for lists in islice(_batches(sources, config), cursor.batch, steps):
+    for lists in islice(batches(sources, config), cursor.batch, steps):
         progress = max(cursor.batch / steps, cursor.seconds / (60 * config.run.minutes) if config.run.minutes else 0.0)
         if progress >= 1.0 or stopped:
             break
-        tokens, loss, right = _step(both, optimizer, tokenizer, lists, config, progress)
+        tokens, loss, right = step(both, optimizer, tokenizer, lists, config, progress)
         losses.append((loss, right))
         seconds = before + time.monotonic() - started
         cursor = Cursor(batch=cursor.batch + 1, tokens=cursor.tokens + tokens, seconds=seconds, fingerprint=name, history=cursor.history)
@@ -169,7 +169,7 @@ def _loop(
     return not stopped
 
 
-def _step(
+def step(
     both: Averaged, optimizer: torch.optim.Optimizer, tokenizer: Tokenizer, lists: list[AskList], config: PointerConfig, progress: float
 ) -> tuple[int, float, float]:
     """One optimizer step: (tokens, loss in nats, share of lists that were right)."""
@@ -188,7 +188,7 @@ def _step(
     return batch.tokens, float(loss.detach()), right
 
 
-def _optimizer(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
+def optimizer_of(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
     """AdamW; norms and biases are not decayed, the new head learns faster."""
     body = [p for name, p in model.named_parameters() if not name.startswith("head") and p.ndim >= 2]
     plain = [p for name, p in model.named_parameters() if not name.startswith("head") and p.ndim < 2]
@@ -200,7 +200,7 @@ def _optimizer(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=optim.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _batches(sources: list[Source], config: PointerConfig) -> Iterator[list[AskList]]:
+def batches(sources: list[Source], config: PointerConfig) -> Iterator[list[AskList]]:
     """Batches of lists of like length, the same for the same seed."""
     rng, size = Random(config.run.seed), config.optim.batch_lists
     shape = Shape(config.data.passages, config.data.unanswerable, config.data.hard)

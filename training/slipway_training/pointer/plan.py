@@ -1,0 +1,44 @@
+"""What a run of the pointer recipe costs on this machine, measured on a few real steps before it starts.
+
+It knows the probe and the extrapolation. It refuses to write anything.
+"""
+
+import time
+from itertools import islice
+
+import torch
+
+from slipway_training.pointer.config import PointerConfig
+from slipway_training.pointer.train import batches, optimizer_of, read_sources, start, step
+from slipway_training.pointer.vocabulary import wordpiece
+
+PROBE_STEPS = 3
+
+
+def plan(config: PointerConfig) -> list[tuple[str, str]]:
+    """(what, value) rows; raises DataMissing."""
+    torch.set_num_threads(config.run.threads)
+    torch.manual_seed(config.run.seed)
+    sources = read_sources(config, lambda _line: None)
+    both, vocabulary = start(config, sources)
+    tokenizer, optimizer = wordpiece(vocabulary), optimizer_of(both.model, config.optim)
+    both.train()
+    times: list[float] = []
+    tokens = 0
+    for lists in islice(batches(sources, config), PROBE_STEPS + 1):
+        before = time.monotonic()
+        seen, _, _ = step(both, optimizer, tokenizer, lists, config, 0.5)
+        times.append(time.monotonic() - before)
+        tokens += seen
+    steps = config.data.lists // config.optim.batch_lists
+    per_step = sum(times[1:]) / PROBE_STEPS
+    seconds = min(steps * per_step, 60 * config.run.minutes) if config.run.minutes else steps * per_step
+    count = sum(p.numel() for p in both.model.parameters())
+    return [
+        ("parameters", f"{count:,}"),
+        ("lists", f"{config.data.lists:,} of {config.data.passages} passages, {steps:,} steps"),
+        ("training tokens", f"about {tokens / (PROBE_STEPS + 1) * steps:,.0f}"),
+        ("memory", f"about {count * 20 / 2**20:,.0f} MB and the activations of {config.optim.batch_lists * config.data.passages} pairs"),
+        ("measured here", f"{tokens / sum(times):,.0f} tokens/s, {config.run.threads} thread(s)"),
+        ("expected", f"{seconds / 3600:.2f} h" + (f" (bounded by run.minutes={config.run.minutes:g})" if config.run.minutes else "")),
+    ]

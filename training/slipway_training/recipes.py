@@ -1,0 +1,77 @@
+"""The recipes by name: what each is, its typed configuration, and the functions that plan and run it.
+
+It knows names and where things stand, as text, so that listing recipes loads none of their libraries. It refuses to know what a recipe does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+from rich.console import Console
+
+from slipway_training.config import load_typed
+from slipway_training.errors import ConfigError, StackMissing
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes"
+DEFAULT, TINY = "config.yaml", "config.tiny.yaml"
+
+Rows = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One recipe. `config`, `run` and `plan` are "module:name".
+
+    `run(config, console) -> bool` is False when a signal stopped a run that the same words continue; `plan(config)` gives the rows of a dry run.
+    """
+
+    name: str
+    summary: str
+    config: str
+    run: str
+    plan: str
+
+    def load(self, path: Path | None, overrides: list[str], *, tiny: bool) -> BaseModel:
+        """The configuration with its overrides; raises ConfigError."""
+        return load_typed(cast("type[BaseModel]", _find(self.config)), path or FOLDER / self.name / (TINY if tiny else DEFAULT), overrides)
+
+    def start(self, config: BaseModel, console: Console) -> bool:
+        """Run to the end (True) or to a signal (False); raises TrainingError."""
+        return cast("Callable[[BaseModel, Console], bool]", _find(self.run))(config, console)
+
+    def dry_run(self, config: BaseModel) -> Rows:
+        """What a run costs on this machine: (what, value); raises TrainingError."""
+        return cast("Callable[[BaseModel], Rows]", _find(self.plan))(config)
+
+
+_ALL = (
+    Recipe(
+        "reader", "a decoder that quotes its answer from numbered passages, cites it, or says that they do not hold it",
+        "slipway_training.config:ReaderConfig", "slipway_training.reader:run_reader", "slipway_training.plan:reader_rows",
+    ),
+    Recipe(
+        "pointer", "the served reader: an encoder that points at the answer in the passages",
+        "slipway_training.pointer.config:PointerConfig", "slipway_training.pointer.recipe:run_pointer", "slipway_training.pointer.plan:plan",
+    ),
+)  # fmt: skip
+RECIPES = {recipe.name: recipe for recipe in _ALL}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; raises ConfigError with the names that there are."""
+    if name not in RECIPES:
+        raise ConfigError(f"there is no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}")
+    return RECIPES[name]
+
+
+def _find(where: str) -> Any:
+    module, _, name = where.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        if error.name and error.name.startswith("slipway"):
+            raise
+        raise StackMissing(error.name or module) from error
