@@ -17,4 +17,4 @@ def run(words: list[str]) -> int:
     if find_spec(PACKAGE) is None:
         raise StartError("Training is not installed here; `make setup-dev` brings it (torch and its libraries, about 3 GB).")
     command = [sys.executable, "-m", PACKAGE, "train", *(words or ["--help"])]
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - our own interpreter and package
+    return subprocess.run(command, check=False).returncode
