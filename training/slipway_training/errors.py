@@ -10,7 +10,7 @@
 It knows the names only; the command line turns each into one sentence and an exit code.
 """
 
-EXTRA = "slipway-training[torch]"
+EXTRA = "torch"
 
 
 class TrainingError(Exception):
@@ -28,8 +28,8 @@ class DataMissing(TrainingError):
 class StackMissing(TrainingError):
     """A library of the extra is not installed."""
 
-    def __init__(self, library: str) -> None:
-        super().__init__(f"{library} is not installed; `uv pip install '{EXTRA}'` brings what training needs")
+    def __init__(self, library: str, extra: str = EXTRA) -> None:
+        super().__init__(f"{library} is not installed; `uv pip install 'slipway-training[{extra}]'` brings what is needed")
 
 
 class CheckpointError(TrainingError):

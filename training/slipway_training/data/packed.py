@@ -22,7 +22,7 @@ from slipway_training.errors import DataMissing, StackMissing
 try:
     import pyarrow as pa
 except ImportError as error:  # pragma: no cover - depends on the installation
-    raise StackMissing("pyarrow") from error
+    raise StackMissing("pyarrow", "data") from error
 
 __all__ = ["Packed", "PackedRow", "PackedSource", "open_packed", "write_packed"]
 
@@ -96,9 +96,7 @@ class Packed:
         """Rows by number, in the order asked for: `(n, context + 1)`. One gather per shard that is touched; raises IndexError."""
         wanted = np.asarray(indices, dtype=np.int64)
         out = np.empty((len(wanted), self.context + 1), dtype=np.int32)
-        if not len(wanted):
-            return out
-        if wanted.min() < 0 or wanted.max() >= self._length:
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= self._length):
             raise IndexError(f"rows are 0 to {self._length - 1}, asked for {wanted.min()} to {wanted.max()}")
         shards, local = np.divmod(wanted, self.index.shard_rows)
         for shard in np.unique(shards):
@@ -124,9 +122,9 @@ class Packed:
         return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
 
     def _place(self, i: int) -> tuple[int, int]:
-        if not 0 <= i < self._length:
-            raise IndexError(f"row {i} of {self._length}")
-        return divmod(i, self.index.shard_rows)
+        if 0 <= i < self._length:
+            return divmod(i, self.index.shard_rows)
+        raise IndexError(f"row {i} of {self._length}")
 
 
 def open_packed(folder: Path, verify: bool = False) -> Packed:
@@ -158,11 +156,10 @@ def write_packed(
     (folder / INDEX).unlink(missing_ok=True)
     for old in folder.glob("shard-*.arrow"):
         old.unlink()
-    writer = _Writer(folder, context, vocab_size, shard_rows)
+    writer, known = _Writer(folder, context, vocab_size, shard_rows), sources or {}
     for row in rows:
         writer.add(row)
     writer.flush()
-    known = sources or {}
     index = Index(
         context=context, vocab_size=vocab_size, tokenizer_sha256=tokenizer_sha256, shard_rows=shard_rows, rows_by_stage=tuple(writer.stages),
         shards=tuple(writer.shards), notes=dict(notes or {}),
