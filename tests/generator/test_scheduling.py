@@ -44,6 +44,15 @@ async def test_a_repeated_beginning_is_read_once_and_changes_nothing(opening: An
         assert sharing.engine.load().kept_bytes > 0 == without.engine.load().kept_bytes
 
 
+async def test_each_of_several_gets_its_own_prefix_back_though_a_neighbour_shares_nearly_as_much(opening: Any) -> None:
+    """With cells of their own, both are a copy: then what was kept wins by a single token."""
+    async with opening() as opened:
+        requests = [ask(opened, PASSAGES + " ".join(WORDS[at : at + 4]), tokens=4) for at in range(4)]
+        await asyncio.gather(*(run(opened, request) for request in requests))
+        again = await asyncio.gather(*(run(opened, request) for request in requests))
+        assert [counts.prompt - counts.cached for _, counts in again] == [1] * len(requests)
+
+
 async def test_idle_sessions_keep_their_state_within_the_megabytes_they_have(opening: Any) -> None:
     async with opening(prefix_mb=1, kv_tokens=4096) as opened:
         for at in range(40):

@@ -50,7 +50,9 @@ class KvMemory:
         """Give the sequence a slot, shared cells and enough fresh ones for its worst case; False when there is no room now."""
         neighbour, shared = self._neighbour(sequence, running)
         entry, kept = self._kept(sequence)
-        if entry is not None and kept >= shared + MIN_SHARED:
+        # In a pool a neighbour's cells are free and a kept prefix takes fresh ones. Else both are a copy, which costs less than reading one token
+        # (measured: 0.4 ms for 250 tokens beside 2.7 ms a row), so whoever knows more is taken.
+        if entry is not None and kept >= shared + (MIN_SHARED if self._context.pooled else 1):
             neighbour, shared = None, 0
         else:
             entry = None
