@@ -186,3 +186,19 @@ def test_a_tenants_grammars_push_out_only_its_own() -> None:
     one, two = grammars.compile(kept, "a"), grammars.compile(kept, "a")
     one.accept(ord("k"))
     assert two.allowed()[ord("k")] and not one.allowed()[ord("k")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"$ref": "#"}, "no document satisfies it"),
+        ({"type": "string", "pattern": "^(?=a)b"}, "look-around"),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "write anyOf"),
+        ({"type": "strin"}, "no valid JSON schema at type"),
+        ({"$schema": "https://nowhere.example/draft", "type": "strin"}, "no valid JSON schema at type"),
+    ],
+)
+def test_a_refusal_says_what_to_change(schema: dict[str, Any], said: str) -> None:
+    grammars = Grammars([bytes([byte]) for byte in range(256)] + [b"</s>"], [], [256], lambda text: list(text.encode()))
+    with pytest.raises(errors.BadRequest, match=said):
+        grammars.compile(Constraint("json_schema", bounded(schema, "response_format")), "tenant")

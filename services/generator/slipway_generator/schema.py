@@ -6,10 +6,7 @@ It refuses to know tokens and grammars.
 import json
 from typing import Any
 
-import jsonschema
-from jsonschema import Draft202012Validator
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+import jsonschema_rs
 from slipway_shared import errors
 
 from slipway_generator.references import require_local, schemas_in
@@ -34,9 +31,10 @@ def bounded(schema: dict[str, Any], param: str) -> str:
     if "x-guidance" in text:
         raise errors.BadRequest("The schema names x-guidance, which is not for requests.", param=param, code="unsupported_schema")
     try:
-        Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        where = "/".join(map(str, error.absolute_path))[:100]
+        # `$schema` would choose another draft, or be looked for.
+        jsonschema_rs.meta.validate({key: value for key, value in schema.items() if key != "$schema"})
+    except jsonschema_rs.ValidationError as error:
+        where = "/".join(map(str, error.instance_path))[:100]
         raise errors.BadRequest(
             f"The schema is no valid JSON schema{f' at {where}' if where else ''}.", param=param, code="invalid_schema"
         ) from None
@@ -61,11 +59,9 @@ def conforms(schema: dict[str, Any], text: str) -> bool:
     """Whether `text` is JSON that satisfies `schema`, patterns apart."""
     try:
         value = json.loads(text)
-        # An empty registry: jsonschema's own default would fetch a remote reference.
-        Draft202012Validator(_without_patterns(schema), registry=Registry()).validate(value)
-    except (ValueError, RecursionError, jsonschema.ValidationError, Unresolvable):
+        return jsonschema_rs.Draft202012Validator(_without_patterns(schema), offline=True).is_valid(value)
+    except (ValueError, RecursionError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError):
         return False
-    return True
 
 
 def _measure(schema: Any, param: str) -> int:

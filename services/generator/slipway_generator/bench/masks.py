@@ -1,7 +1,7 @@
 """What a constraint costs a token: `python -m slipway_generator.bench.masks --model FOLDER`, over the vocabulary of a GGUF.
 
 Random walks over three schemas, by this generator's masks, by llama.cpp's grammar sampler and by Outlines, in turns. Times are processor time of the walking
-thread: the mask, and telling the constraint which token came. Every document is checked with jsonschema. No model runs; it refuses to say how fast answers are.
+thread: the mask, and telling the constraint which token came. Every document is checked with jsonschema-rs. No model runs; it refuses to say how fast answers are.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import jsonschema
+import jsonschema_rs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -219,8 +219,8 @@ def _walk(walk: Walk, pieces: list[bytes], ends: frozenset[int], rng: random.Ran
 
 def _conforms(text: bytes, schema: dict[str, Any]) -> bool:
     try:
-        jsonschema.validate(json.loads(text), schema)
-    except (ValueError, jsonschema.ValidationError):
+        jsonschema_rs.validate(schema, json.loads(text))
+    except (ValueError, jsonschema_rs.ValidationError):
         return False
     return True
 

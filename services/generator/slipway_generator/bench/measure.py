@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import jsonschema
+import jsonschema_rs
 import orjson
 from slipway_shared.dialect import sse
 
@@ -81,7 +81,7 @@ def _take(out: _Stream, payload: bytes) -> int:
 
 def _valid(text: str) -> bool:
     try:
-        jsonschema.validate(orjson.loads(text), SCHEMA)
-    except (orjson.JSONDecodeError, jsonschema.ValidationError):
+        jsonschema_rs.validate(SCHEMA, orjson.loads(text))
+    except (orjson.JSONDecodeError, jsonschema_rs.ValidationError):
         return False
     return True

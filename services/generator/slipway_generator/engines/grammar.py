@@ -141,9 +141,20 @@ def _compile(library: Any, tokenizer: Any, constraint: Constraint, size: int) ->
         bits: NDArray[np.int32] = np.zeros((size + 31) // 32, dtype=np.int32)
         matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes)
     if matcher.is_error():
-        reason = str(matcher.get_error()).split("\n")[0][:200]
+        reason = _reason(str(matcher.get_error()))
         raise errors.BadRequest(f"The required format cannot be enforced: {reason}.", param="response_format", code="unsupported_schema")
     return matcher
+
+
+def _reason(said: str) -> str:
+    """llguidance's reason in one sentence."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no reason was given"]
+    if lines[0].startswith("NoExtensionBias"):
+        return "no document satisfies it (a definition refers to itself without an end, or its parts exclude each other)"
+    if lines[0].startswith("oneOf"):
+        return "branches of a oneOf could hold together; write anyOf, or give each branch a constant of its own"
+    # Of a regular expression's error the first line is a heading, and the last says what is wrong.
+    return (lines[-1].removeprefix("error: ") if lines[0].endswith(":") else lines[0])[:200].rstrip(".")
 
 
 def _library() -> Any:
