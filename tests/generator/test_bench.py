@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway_generator.bench import cases, report
+from slipway_generator.bench import cases, refusals, report
 from slipway_generator.bench.measure import Round
 
 
@@ -89,3 +89,13 @@ def test_starts_are_measured_cold_and_warm(tiny_model: Path, tmp_path: Path) -> 
 
 def test_the_time_to_ready_is_a_metric(tiny: Any) -> None:
     assert 0 < tiny.metric("slipway_start_seconds") < 120
+
+
+def test_every_bad_input_of_the_benchmark_is_refused_and_the_engine_lives(tiny: Any) -> None:
+    with tiny.client() as client:
+        for name, (path, body) in refusals.bodies().items():
+            model = body["model"] if name == "another model" else tiny.model
+            response = client.post(path, json={**body, "model": model})
+            assert 400 <= response.status_code < 500, (name, response.text)
+            assert response.json()["error"]["message"], name
+        assert client.get("/readyz").status_code == 200
