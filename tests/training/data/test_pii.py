@@ -1,0 +1,60 @@
+import pytest
+from slipway_training.data.pii import scrub
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Write to jane.o'neil+news@mail.example.co.uk today.", "Write to [EMAIL-1] today."),
+        ("a@x.org, b@x.org and again a@x.org", "[EMAIL-1], [EMAIL-2] and again [EMAIL-1]"),
+        ("card 4111 1111 1111 1111 or 4111111111111111", "card [CARD-1] or [CARD-1]"),
+        ("pay to DE89 3704 0044 0532 0130 00 now", "pay to [IBAN-1] now"),
+        ("the host 8.8.8.8 answered", "the host [IP-1] answered"),
+        ("at 2001:4860:4860::8888 it is", "at [IP-1] it is"),
+        ("his number is 123-45-6789.", "his number is [SSN-1]."),
+        ("call +44 20 7946 0958 soon", "call [PHONE-1] soon"),
+        ("(212) 555-0187 or 212-555-0187", "[PHONE-1] or [PHONE-1]"),
+        ("Tel: 030 1234567", "Tel: [PHONE-1]"),
+        ("key AKIAIOSFODNN7EXAMPLE leaked", "key [SECRET-1] leaked"),
+        ("token ghp_" + "a1B2" * 9, "token [SECRET-1]"),
+    ],
+)
+def test_a_value_becomes_a_placeholder(text: str, clean: str) -> None:
+    assert scrub(text)[0] == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In 1984, 3,141,592 people lived on 12.5 km of coast between 1990-2000.",
+        "See section 4.11.2.1 and version 10.0.0.1, ISBN 978-3-16-148410-0.",
+        "The order 4111 1111 1111 1112 fails the check digit.",
+        "pi is 3.14159265358979323846 and e is 2.718281828459045235",
+        "meet @home at 10:30:00, ratio 3:4:5, cell 12",
+        "The call came at 12 noon in 2004.",
+        "127.0.0.1 and 192.168.1.10 are in every book on networks.",
+        "000-12-3456 and 912-34-5678 were never issued.",
+        "f(x) = 12 - 34 + 5678; see pages 123-456.",
+    ],
+)
+def test_other_numbers_stay(text: str) -> None:
+    clean, found = scrub(text)
+    assert clean == text and not found
+
+
+def test_what_was_replaced_is_counted_by_kind() -> None:
+    _, found = scrub("a@x.org b@x.org +1 212 555 0187 8.8.4.4")
+    assert dict(found) == {"email": 2, "phone": 1, "ip": 1}
+
+
+def test_scrubbing_twice_changes_nothing_more() -> None:
+    once, _ = scrub("a@x.org called 212-555-0187 from 8.8.4.4")
+    assert scrub(once) == (once, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 50_000, "a." * 30_000 + "@", "1-" * 30_000, "a:" * 30_000, "+1 " * 20_000, "AB12 " * 10_000, "eyJ" * 10_000]
+)
+def test_no_text_keeps_a_pattern_busy_past_the_suites_timeout(text: str) -> None:
+    clean, _ = scrub(text)
+    assert len(clean) <= len(text)

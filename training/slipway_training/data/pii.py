@@ -1,0 +1,121 @@
+"""Structured personal data and credentials in training text, replaced by placeholders that keep the text's sense.
+
+It knows mail, phone, card, account, national and network numbers and the prefixes of credentials, each with the check that tells it from other digits.
+It refuses to know names and addresses of people: those need a model, and prose about the world is full of both. The safety filter, which guards live
+requests, knows more kinds; training may not import a service, so the few kinds that a corpus needs stand here.
+
+The same value gets the same placeholder within a document (`[EMAIL-1]`, `[EMAIL-2]`), so that who wrote to whom can still be learned.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Check = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind: its placeholder's word, what it looks like, and what it must pass. The pattern's first group, if any, is what is replaced."""
+
+    name: str
+    pattern: re.Pattern[str]
+    check: Check
+
+
+def digits(value: str) -> str:
+    """The decimal digits of `value`."""
+    return "".join(c for c in value if c.isdecimal())
+
+
+def luhn(value: str) -> bool:
+    """ISO/IEC 7812-1 annex B over the digits of `value`."""
+    doubled = "0246813579"
+    return sum(int(doubled[int(d)]) if i % 2 else int(d) for i, d in enumerate(reversed(digits(value)))) % 10 == 0
+
+
+def _card(value: str) -> bool:
+    bare = digits(value)
+    return 13 <= len(bare) <= 19 and bare[0] in "23456" and len(set(bare)) > 1 and luhn(bare)
+
+
+def _iban(value: str) -> bool:
+    """ISO 13616: mod 97 of the rearranged account is 1."""
+    bare = value.replace(" ", "").upper()
+    return 15 <= len(bare) <= 34 and int("".join(str(int(c, 36)) for c in bare[4:] + bare[:4])) % 97 == 1
+
+
+def _ip(value: str) -> bool:
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    # Loopback, private and documentation ranges identify nobody and stand in every textbook on networks.
+    return address.is_global
+
+
+def _ssn(value: str) -> bool:
+    """Areas that the Social Security Administration issues: not 000, 666 or 9xx; no group 00, no serial 0000."""
+    bare = digits(value)
+    return bare[:3] not in ("000", "666") and bare[0] != "9" and bare[3:5] != "00" and bare[5:] != "0000"
+
+
+def _phone(value: str) -> bool:
+    bare = digits(value)
+    return 8 <= len(bare) <= 15 and len(set(bare)) > 2
+
+
+def _always(_value: str) -> bool:
+    return True
+
+
+_NOT_NUMBERED = "".join(
+    f"(?<![{w[0].upper()}{w[0]}]{w[1:]} )" for w in ("section", "version", "chapter", "figure", "table", "release", "rule")
+)
+
+KINDS: tuple[Kind, ...] = (
+    Kind("EMAIL", re.compile(r"\b[\w.+%'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}\b"), _always),
+    Kind(
+        "SECRET",
+        re.compile(
+            r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255}|glpat-[\w-]{20,64}|xox[abeoprs]-[\w-]{10,250}"
+            r"|sk-(?:[a-z]{2,12}-)?[\w-]{20,250}|AIza[\w-]{35}|hf_[A-Za-z]{30,40}|eyJ[\w-]{8,4000}\.[\w-]{4,4000}\.[\w-]{4,1000})\b"
+        ),
+        _always,
+    ),
+    Kind("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban),
+    Kind("CARD", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.-]\d)"), _card),
+    Kind("SSN", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn),
+    Kind("IP", re.compile(_NOT_NUMBERED + r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]\w)|(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])"), _ip),
+    Kind("PHONE", re.compile(r"(?<![\w.])\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,4}(?![\w-])"), _phone),
+    Kind("PHONE", re.compile(r"(?<![\w.-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w-])"), _phone),
+    Kind(
+        "PHONE",
+        re.compile(r"(?i)\b(?:phone|tel(?:ephone)?|call(?: me)?|mobile|cell|fax|sms|whatsapp)\b[^\d\n]{0,20}(\(?\d{2,5}\)?(?:[ ./-]?\d{2,5}){1,4})(?![\w-])"),
+        _phone,
+    ),
+)  # fmt: skip
+
+
+def scrub(text: str) -> tuple[str, Counter[str]]:
+    """`text` with placeholders, and how many values of each kind were replaced. Text without any comes back as the same object."""
+    found: Counter[str] = Counter()
+    seen: dict[str, dict[str, int]] = {}
+    for kind in KINDS:
+
+        def place(match: re.Match[str], kind: Kind = kind) -> str:
+            group = match.lastindex or 0
+            value = match.group(group)
+            if not kind.check(value):
+                return match.group()
+            found[kind.name.lower()] += 1
+            numbers = seen.setdefault(kind.name, {})
+            number = numbers.setdefault(value if kind.name == "EMAIL" else re.sub(r"\W", "", value), len(numbers) + 1)
+            start = match.start(group) - match.start()
+            whole = match.group()
+            return f"{whole[:start]}[{kind.name}-{number}]{whole[start + len(value) :]}"
+
+        text = kind.pattern.sub(place, text)
+    return text, found
