@@ -65,7 +65,7 @@ def offenders(p: Prose) -> dict[str, str]:
         "duplicate_lines": p(1, 8) + "\nhome\nabout us" * 12,
         "duplicate_line_characters": "\n".join([*sentences(p(1, 24)), *[p(2, 1)] * 8]),
         "duplicate_paragraphs": "\n\n".join(
-            [*(f"{s}\n{t}" for s, t in zip(sentences(p(1, 6)), sentences(p(2, 6)), strict=True)), *["home"] * 4]
+            [*(f"{s}\n{t}" for s, t in zip(sentences(p(1, 6)), sentences(p(2, 6)), strict=True)), *["home"] * 6]
         ),
         "top_2_gram": p(1, 4) + " harbour market" * 30,
         "duplicate_5_grams": p(1, 6).replace("\n\n", " ") + " " + p(1, 6).replace("\n\n", " "),
