@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from slipway_shared.manifest import ManifestError, find_flavors, load_verified
 
+from slipway_training.data.cli import app as data_app
 from slipway_training.errors import TrainingError
 from slipway_training.recipes import RECIPES, recipe
 
@@ -24,6 +25,7 @@ evaluate_app = typer.Typer(no_args_is_help=True, help="Measure a flavor beside t
 export_app = typer.Typer(no_args_is_help=True, help="Write the flavors of a finished run.")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(export_app, name="export")
+app.add_typer(data_app, name="data")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value pairs laid over the recipe, such as model.layers=4 run.minutes=60")]
 Config = Annotated[Path | None, typer.Option(help="another config.yaml")]

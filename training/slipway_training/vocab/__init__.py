@@ -1,0 +1,1 @@
+"""The tokenizer recipe: train, prove, audit and freeze a vocabulary."""
