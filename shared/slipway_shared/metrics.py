@@ -51,6 +51,9 @@ METRICS: dict[str, Declared] = {
     "slipway_hedges": Declared("gateway", "counter", "second calls to a part that was late", ("upstream",)),
     "slipway_limiter_local": Declared("gateway", "counter", "limit decisions made without the store"),
     "slipway_guard_hold_seconds": Declared("gateway", "histogram", "how long output was held back for moderation"),
+    "slipway_batches": Declared("gateway", "counter", "batches that ended", ("outcome",)),
+    "slipway_batches_running": Declared("gateway", "gauge", "batches that this process runs"),
+    "slipway_batch_lines": Declared("gateway", "counter", "lines of batches that got a result", ("result",)),
     # generator
     "slipway_generate_queue_seconds": Declared("generator", "histogram", "arrival to first prefill"),
     "slipway_generate_ttft_seconds": Declared("generator", "histogram", "arrival to first token"),

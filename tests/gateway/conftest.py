@@ -119,7 +119,7 @@ class FakeGenerator(Fake):
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/models":
             return web.json_response({"object": "list", "data": self.cards})
-        asked = self.seen[-1]
+        asked = await request.json()
         if self.max_chars is not None and sum(len(m["content"]) for m in asked["messages"]) > self.max_chars:
             error = {"error": {"message": "too long", "type": "invalid_request_error", "param": None, "code": "context_length_exceeded"}}
             return web.json_response(error, status=400)
@@ -166,7 +166,7 @@ class FakeRetriever(Fake):
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/search":
-            return web.json_response({"passages": self.passages[: self.seen[-1]["top_k"]]})
+            return web.json_response({"passages": self.passages[: (await request.json())["top_k"]]})
         self.uploaded = await request.read()
         about = {
             "method": request.method,
@@ -186,7 +186,7 @@ class FakeReranker(Fake):
         self.reverse = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        asked = self.seen[-1]
+        asked = await request.json()
         count = len(asked["documents"])
         order = list(range(count))[:: -1 if self.reverse else 1][: asked["top_n"]]
         results = [{"index": i, "relevance_score": 0.9 - at / 100} for at, i in enumerate(order)]
@@ -203,7 +203,7 @@ class FakeSafety(Fake):
         self.injected = "ignore all previous"
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        asked = self.seen[-1]
+        asked = await request.json()
         text = asked["text"]
         dropped = [i for i, passage in enumerate(asked["passages"]) if self.injected in passage]
         if self.forbidden in text:

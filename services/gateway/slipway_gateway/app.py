@@ -14,6 +14,12 @@ from slipway_shared.metrics import Metrics
 from starlette.middleware import Middleware
 
 from slipway_gateway.account import Accounts
+from slipway_gateway.batches.files import BatchFiles
+from slipway_gateway.batches.lines import Bounds as BatchBounds
+from slipway_gateway.batches.redis_store import RedisBatches
+from slipway_gateway.batches.runner import Runner
+from slipway_gateway.batches.sqlite_store import SqliteBatches
+from slipway_gateway.batches.store import BatchStore
 from slipway_gateway.builds import Builds
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.desk import Desk
@@ -26,6 +32,7 @@ from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
 from slipway_gateway.responses.store import ResponseStore
 from slipway_gateway.routes.admin import admin_routes
+from slipway_gateway.routes.batches import batch_routes
 from slipway_gateway.routes.builds import build_routes
 from slipway_gateway.routes.chat import chat_routes
 from slipway_gateway.routes.completions import completion_routes
@@ -37,6 +44,7 @@ from slipway_gateway.routes.retrieval import retrieval_routes
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.surface import describe
+from slipway_gateway.traffic import Traffic
 from slipway_gateway.upstream import Bounds, Session, Upstream
 
 _FOREIGN_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
@@ -57,6 +65,10 @@ class Wired:
     limiter: Limiter
     accounts: Accounts
     background: Background
+    traffic: Traffic
+    batches: BatchStore
+    batch_files: BatchFiles
+    runner: Runner
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -74,6 +86,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         model_routes(wired.catalog),
         build_routes(Builds(settings.models_dir)),
         retrieval_routes(wired.parts.retriever),
+        batch_routes(wired.batches, wired.batch_files, wired.runner),
         playground_routes(),
         admin_routes(wired.store, wired.keys),
     ):
@@ -84,6 +97,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         keys=wired.keys,
         limiter=wired.limiter,
         metrics=app.state.metrics,
+        traffic=wired.traffic,
         deadline_seconds=settings.deadline_seconds,
         admin_token=_told(settings.admin_token),
     )
@@ -110,6 +124,10 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     limiter = Limiter(redis, metrics, local_share=settings.local_share, lease_seconds=settings.deadline_seconds)
     leaves = Leaves(parts, settings, metrics)
     safety = Safety(leaves, metrics, present=parts.safety is not None, fail_open=settings.safety_fail_open)
+    keys = KeyRing(store, _told(settings.bootstrap_key), seconds=settings.key_cache_seconds)
+    traffic = Traffic()
+    batches = SqliteBatches(settings.batches_file) if settings.batches_file or redis is None else RedisBatches(redis)
+    batch_files = BatchFiles(parts.retriever, settings.batch_bytes)
     return Wired(
         session=session,
         parts=parts,
@@ -118,10 +136,24 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
         pipeline=Pipeline(parts, leaves, safety, settings, metrics),
         redis=redis,
         store=store,
-        keys=KeyRing(store, _told(settings.bootstrap_key), seconds=settings.key_cache_seconds),
+        keys=keys,
         limiter=limiter,
         accounts=Accounts(limiter, settings.prices, metrics),
         background=Background(),
+        traffic=traffic,
+        batches=batches,
+        batch_files=batch_files,
+        runner=Runner(
+            batches,
+            batch_files,
+            keys,
+            traffic,
+            metrics,
+            bounds=BatchBounds(settings.batch_lines, settings.batch_bytes, settings.max_body_bytes),
+            concurrency=settings.batch_concurrency,
+            lease_seconds=settings.batch_lease_seconds,
+            patience_seconds=settings.batch_patience_seconds,
+        ),
     )
 
 
@@ -147,7 +179,9 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         if settings.bootstrap_key is None:
             app.state.log.warning("no_bootstrap_key", advice="set SLIPWAY_GATEWAY_BOOTSTRAP_KEY; every request is refused without a key")
         app.state.lifecycle.ready()
+        wired.runner.start(app)
         yield
+        await wired.runner.aclose()
         await wired.background.aclose()
         await wired.catalog.aclose()
         await wired.limiter.aclose()

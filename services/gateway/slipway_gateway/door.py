@@ -10,9 +10,11 @@ from slipway_shared import context, errors
 from slipway_shared.metrics import Metrics
 from slipway_shared.middleware import ASGIApp, Message, Receive, Scope, Send, send_error
 
+from slipway_gateway.batches.inside import KEY
 from slipway_gateway.buckets import Use
 from slipway_gateway.keys import Key, KeyRing, bearer, digest
 from slipway_gateway.limiter import Limiter
+from slipway_gateway.traffic import Traffic
 
 OPEN_ROUTES = frozenset({
     "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/", "/playground/app.js", "/playground/style.css", "/playground/docs.js",
@@ -29,11 +31,20 @@ class Door:
     """Lets a request in under its key's tenant, due in `deadline_seconds`. `/admin` opens to the admin token alone, and is not there without one."""
 
     def __init__(
-        self, app: ASGIApp, *, keys: KeyRing, limiter: Limiter, metrics: Metrics, deadline_seconds: float, admin_token: str | None
+        self,
+        app: ASGIApp,
+        *,
+        keys: KeyRing,
+        limiter: Limiter,
+        metrics: Metrics,
+        traffic: Traffic,
+        deadline_seconds: float,
+        admin_token: str | None,
     ) -> None:
         self._app = app
         self._keys = keys
         self._limiter = limiter
+        self._traffic = traffic
         self._deadline_seconds = deadline_seconds
         self._admin = digest(admin_token) if admin_token else None
         self._refused = metrics.counter("slipway_refused", reason="key")
@@ -42,6 +53,9 @@ class Door:
         path: str = scope.get("path", "")
         if scope["type"] != "http" or path in OPEN_ROUTES:
             await self._app(scope, receive, send)
+            return
+        if (key := scope.get(KEY)) is not None:  # a line of a batch
+            await self._let_in(key, {}, scope, receive, send)
             return
         secret = bearer(_authorization(scope))
         if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
@@ -58,6 +72,16 @@ class Door:
                 self._refused.inc()
             await send_error(send, error)
             return
+        if path not in METERED_ROUTES:
+            await self._let_in(key, headers, scope, receive, send)
+            return
+        self._traffic.begin()
+        try:
+            await self._let_in(key, headers, scope, receive, send)
+        finally:
+            self._traffic.end()
+
+    async def _let_in(self, key: Key, headers: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         request: context.RequestContext = scope["state"]["context"]
         request = replace(request, tenant=key.tenant).with_deadline(self._deadline_seconds)
         scope["state"]["context"], scope["state"]["key"] = request, key

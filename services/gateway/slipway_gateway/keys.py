@@ -92,7 +92,10 @@ class KeyRing:
 
     async def find(self, secret: str) -> Key | None:
         """The key behind `secret`, or None when there is none, or none that is still valid."""
-        wanted = digest(secret)
+        return await self.known(digest(secret))
+
+    async def known(self, wanted: str) -> Key | None:
+        """The same for a key of which only the digest is at hand."""
         if self._bootstrap is not None and hmac.compare_digest(self._bootstrap.digest, wanted):
             return self._bootstrap
         if self._store is None:

@@ -60,6 +60,19 @@ class GatewaySettings(ServiceSettings):
     idempotency_seconds: float = Field(
         default=600.0, gt=0, le=86_400, description="how long an answer under an Idempotency-Key is given again"
     )
+    batches_file: Path | None = Field(default=None, description="batches are kept in this SQLite file instead of in Redis")
+    batch_concurrency: int = Field(default=2, ge=1, le=1024, description="lines of batches that this process asks at once")
+    batch_lines: int = Field(default=10_000, ge=1, le=1_000_000, description="requests in one batch")
+    batch_bytes: int = Field(default=16 << 20, ge=1024, le=32 << 20, description="bytes of one batch's input file")
+    batch_lease_seconds: float = Field(
+        default=15.0, gt=0, le=3600, description="after it, another takes over the batches of a process that died"
+    )
+    batch_patience_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="how long a line of a batch steps aside for callers who wait; then it goes ahead all the same",
+    )
     response_seconds: int = Field(default=86_400, ge=60, le=366 * 86_400, description="how long a stored response is remembered")
 
     min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")

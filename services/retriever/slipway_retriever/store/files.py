@@ -14,7 +14,7 @@ from slipway_shared import errors
 from slipway_retriever.store.paging import Page, page
 from slipway_retriever.store.tenant import Tenant, digest_of
 
-Purpose = Literal["assistants", "user_data", "batch", "fine-tune", "vision", "evals"]
+Purpose = Literal["assistants", "user_data", "batch", "batch_output", "fine-tune", "vision", "evals"]
 
 
 @dataclass(frozen=True, slots=True)
