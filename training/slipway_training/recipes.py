@@ -56,6 +56,10 @@ _ALL = (
         "pointer", "the served reader: an encoder that points at the answer in the passages",
         "slipway_training.pointer.config:PointerConfig", "slipway_training.pointer.recipe:run_pointer", "slipway_training.pointer.plan:plan",
     ),
+    Recipe(
+        "tokenizer", "a vocabulary of 8k to 32k tokens that can write every byte: byte-level BPE or sentencepiece, audited and frozen",
+        "slipway_training.vocab.config:TokenizerConfig", "slipway_training.vocab.recipe:run", "slipway_training.vocab.recipe:plan",
+    ),
 )  # fmt: skip
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
-Format = Literal["jsonl", "json", "text", "parquet", "dataset"]
+Format = Literal["jsonl", "json", "text", "parquet", "dataset", "invented"]
 SECRETS = ("key", "secret", "token", "password", "credential")
 
 
@@ -22,7 +22,11 @@ class Reading(_Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
     url: Annotated[
-        str, Field(min_length=1, description="path, glob or fsspec URL: s3://..., memory://..., zip://*.txt::file.zip, hf://datasets/...")
+        str,
+        Field(
+            min_length=1,
+            description="path, glob or fsspec URL: s3://..., memory://..., zip://*.txt::file.zip; invented:COUNT/SEED makes prose up",
+        ),
     ]
     format: Format = "jsonl"
     text: Annotated[str, Field(description='a field ("text", "page.body") or a template with fields ("{question}\\n{answer}")')] = "text"

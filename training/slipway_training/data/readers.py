@@ -11,6 +11,7 @@ from typing import IO, cast
 
 from slipway_training.data.document import Document, Tally
 from slipway_training.data.files import open_files, public
+from slipway_training.data.invented import prose
 from slipway_training.data.mixture import Reading
 from slipway_training.errors import ConfigError, DataMissing, StackMissing
 
@@ -21,6 +22,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise StackMissing(error.name or "pyarrow", "data") from error
 
 BATCH_ROWS = 256
+_INVENTED = re.compile(r"invented:(\d{1,7})(?:/(\d{1,9}))?")
 _FIELD = re.compile(r"\{([\w.]+)\}")
 _TAG = re.compile(r"<[^<>]{1,200}>")
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -52,6 +54,9 @@ def read(reading: Reading, tally: Tally, advance: Advance | None = None) -> Iter
 
 
 def _texts(reading: Reading, tally: Tally) -> Iterator[str]:
+    if reading.format == "invented":
+        yield from _invented(reading)
+        return
     render = renderer(reading.text)
     for file in open_files(reading):
         with file.open() as handle:
@@ -64,6 +69,14 @@ def _texts(reading: Reading, tally: Tally) -> Iterator[str]:
                     tally.dropped["no_text_field"] += 1
                 else:
                     yield text
+
+
+def _invented(reading: Reading) -> Iterator[str]:
+    made = _INVENTED.fullmatch(reading.url)
+    if made is None:
+        raise ConfigError(f"source {reading.name}: url of invented text is invented:COUNT or invented:COUNT/SEED, not {reading.url!r}")
+    seed = int(made.group(2) or 0)
+    yield from (prose(seed + i, 8 + i % 24) for i in range(int(made.group(1))))
 
 
 def _records(handle: IO[bytes], reading: Reading, tally: Tally) -> Iterator[Record]:
