@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from slipway_shared.manifest import ManifestError, find_flavors, load_verified
+from slipway_shared.manifest import find_flavors, load_verified
 
 from slipway_training.data.cli import app as data_app
-from slipway_training.errors import TrainingError
+from slipway_training.pointer.cli import ablate_app
 from slipway_training.recipes import RECIPES, recipe
+from slipway_training.told import told
+from slipway_training.understand.cli import understand_app
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
@@ -26,6 +28,8 @@ export_app = typer.Typer(no_args_is_help=True, help="Write the flavors of a fini
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(export_app, name="export")
 app.add_typer(data_app, name="data")
+app.add_typer(ablate_app, name="ablate")
+app.add_typer(understand_app, name="understand")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value pairs laid over the recipe, such as model.layers=4 run.minutes=60")]
 Config = Annotated[Path | None, typer.Option(help="another config.yaml")]
@@ -49,7 +53,7 @@ def train(
     Data is read from the folder that `SLIPWAY_DATA_DIR` (or `run.data_dir=`) names.
     """
     console = Console()
-    with _told(console):
+    with told(console):
         chosen = recipe(name)
         typed = chosen.load(config, overrides or [], tiny=tiny)
         if dry_run:
@@ -83,7 +87,7 @@ def evaluate_reader(
 ) -> None:
     """Exact match, F1, citations, abstention and groundedness with bootstrap 95 % intervals, beside the extractive baseline on the same inputs."""
     console = Console()
-    with _told(console):
+    with told(console):
         from slipway_training.evaluation.report import evaluate
 
         evaluate(flavor, tokenizer, tuple(sets or ()), limit, data_dir, console, write=write, report=report)
@@ -97,7 +101,7 @@ def export_reader(
 ) -> None:
     """Export the newest checkpoint of a run, finished or not, in the flavors wanted, and check each against its fp32 parent."""
     console = Console()
-    with _told(console):
+    with told(console):
         from slipway_training.reader import export_run
 
         export_run(run, to, console, tuple(flavors.split(",")))
@@ -111,7 +115,7 @@ def export_pointer_command(
 ) -> None:
     """Export the newest checkpoint of a pointer run, and hold the graph against the model."""
     console = Console()
-    with _told(console):
+    with told(console):
         from slipway_training.pointer.recipe import export_run
 
         export_run(run, to, tuple(flavors.split(",")), console)
@@ -125,7 +129,7 @@ def export_ort_command(
 ) -> None:
     """Write a flavor as .ort, the format of ONNX Runtime's mobile and browser builds."""
     console = Console()
-    with _told(console):
+    with told(console):
         from slipway_training.errors import ExportError
         from slipway_training.export.ort_file import export_ort
 
@@ -143,7 +147,7 @@ def export_adapter_command(
 ) -> None:
     """Write a LoRA adapter for llama.cpp (GGUF) and for vLLM (as it is), each with a manifest of digests."""
     console = Console()
-    with _told(console):
+    with told(console):
         from slipway_training.export.lora_gguf import export_adapter
 
         shape = json.loads(base.read_text(encoding="utf-8"))
@@ -161,7 +165,7 @@ def export_card(
 ) -> None:
     """Write the model card from what training, export and evaluation left behind."""
     console = Console()
-    with _told(console):
+    with told(console):
         from slipway_training.export.card import write_card
         from slipway_training.pointer.card import write_pointer_card
 
@@ -177,21 +181,6 @@ def _show_plan(console: Console, name: str, rows: list[tuple[str, str]]) -> None
     for what, value in rows:
         table.add_row(what, value)
     console.print(table)
-
-
-class _told:  # noqa: N801 - reads as a verb
-    """Turns our own errors into one sentence and exit code 2; every other one passes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TrainingError | ManifestError):
-            self._console.print(f"[red]error:[/] {error}", highlight=False)
-            raise typer.Exit(2) from error
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ class ModelConfig(_Part):
     """Which encoder is tuned, and how much of its vocabulary stays."""
 
     base: Annotated[str, Field(description="a BERT folder (config.json, model.safetensors, vocab.txt); empty: the MiniLM package")] = ""
+    fresh: Annotated[bool, Field(description="only the base's shape and word pieces: the weights are drawn anew (an ablation)")] = False
     vocab_size: Annotated[
         int, Field(ge=500, le=65535, description="word pieces that stay, the most frequent ones in the training text")
     ] = 12500
@@ -46,6 +47,7 @@ class OptimConfig(_Part):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     batch_lists: Annotated[int, Field(ge=1)] = 8
+    shared_norm: Annotated[bool, Field(description="one softmax over all passages of a list; False: one a passage (an ablation)")] = True
     average: Annotated[
         float, Field(ge=0, lt=1, description="decay of the weights' moving average, which is what is kept; 0 keeps the last")
     ] = 0.995

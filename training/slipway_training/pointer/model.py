@@ -59,21 +59,33 @@ class SpanFinder(nn.Module):
         return start, end_of.gather(1, start[:, None])[:, 0], score, logits[:, 0, 0] + logits[:, 0, 1]
 
 
-def list_loss(logits: Tensor, batch: PairBatch) -> tuple[Tensor, float]:
+def list_loss(logits: Tensor, batch: PairBatch, *, shared: bool = True) -> tuple[Tensor, float]:
     """Mean negative log-likelihood in nats, and the share of lists whose likeliest start is right.
 
     One softmax runs over the tokens of all passages of a list, so that scores of different passages can be compared (the shared norm of Clark and Gardner
-    2018, arXiv 1710.10723); where the answer stands several times, any of its places counts.
+    2018, arXiv 1710.10723); where the answer stands several times, any of its places counts. Without `shared` each passage has a softmax of its own, and
+    one that holds no answer is taught its [CLS].
     """
     lists = batch.allowed.shape[0]
     total = torch.zeros(())
     right = torch.ones(lists, dtype=torch.bool)
     for column, wanted in ((0, batch.starts), (1, batch.ends)):
-        scores = logits[..., column].reshape(lists, -1).masked_fill(~batch.allowed.reshape(lists, -1), FLOOR)
-        marked = wanted.reshape(lists, -1)
-        total = total + (torch.logsumexp(scores, 1) - torch.logsumexp(scores.masked_fill(~marked, FLOOR), 1)).mean()
-        right &= marked.gather(1, scores.argmax(1, keepdim=True))[:, 0]
+        scores = logits[..., column].reshape(batch.allowed.shape).masked_fill(~batch.allowed, FLOOR)
+        total = total + (_surprise(scores.flatten(1), wanted.flatten(1)) if shared else _surprise(scores, _or_none(wanted)))
+        right &= wanted.flatten(1).gather(1, scores.flatten(1).argmax(1, keepdim=True))[:, 0]
     return total / 2, float(right.float().mean())
+
+
+def _surprise(scores: Tensor, marked: Tensor) -> Tensor:
+    """Mean over all but the last axis of -log of the probability that falls on `marked`."""
+    return (torch.logsumexp(scores, -1) - torch.logsumexp(scores.masked_fill(~marked, FLOOR), -1)).mean()
+
+
+def _or_none(wanted: Tensor) -> Tensor:
+    """`wanted` with [CLS] marked in every passage that marks nothing."""
+    out = wanted.clone()
+    out[..., 0] |= ~wanted.any(-1)
+    return out
 
 
 def load_base(folder: Path, keep: list[int]) -> Pointer:

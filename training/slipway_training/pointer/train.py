@@ -46,6 +46,14 @@ class Trained:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What several runs over the same mixture can share: the sources and the word pieces counted over them."""
+
+    sources: list[Source]
+    vocabulary: list[str]
+
+
 class Averaged(nn.Module):
     """A model and the moving average of its weights (Polyak and Juditsky 1992); both go into a checkpoint."""
 
@@ -61,13 +69,16 @@ class Averaged(nn.Module):
             slow.lerp_(fast, 1 - decay)
 
 
-def train_pointer(config: PointerConfig, say: Callable[[str], None]) -> Trained:
-    """Train, or go on from the newest checkpoint in `run.out`; raises DataMissing and CheckpointError."""
+def train_pointer(config: PointerConfig, say: Callable[[str], None], prepared: Prepared | None = None) -> Trained:
+    """Train, or go on from the newest checkpoint in `run.out`; raises DataMissing and CheckpointError.
+
+    `prepared` are sources and word pieces that were read before, for legs that share them.
+    """
     torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     folder = Path(config.run.out)
-    sources = read_sources(config, say)
-    both, vocabulary = start(config, sources)
+    sources = prepared.sources if prepared else read_sources(config, say)
+    both, vocabulary = start(config, sources, prepared.vocabulary if prepared else None)
     tokenizer = wordpiece(vocabulary)
     _remember(folder, config, vocabulary)
     say(f"{sum(p.numel() for p in both.model.parameters()):,} parameters, {len(vocabulary):,} word pieces")
@@ -87,16 +98,23 @@ def newest(run: Path, config: PointerConfig) -> Pointer:
     return (both.average if config.optim.average else both.model).eval()
 
 
-def start(config: PointerConfig, sources: list[Source]) -> tuple[Averaged, list[str]]:
-    """The network before the first step and its word pieces: an earlier run's, or the base model's with its vocabulary cut."""
+def start(config: PointerConfig, sources: list[Source], given: list[str] | None = None) -> tuple[Averaged, list[str]]:
+    """The network before the first step and its word pieces: an earlier run's, or the base model's with its vocabulary cut (to `given`)."""
     if config.run.init_from:
         before = Path(config.run.init_from)
         vocabulary = (before / "vocab.txt").read_text(encoding="utf-8").splitlines()
         return Averaged(newest(before, config).requires_grad_(True)), vocabulary
     folder = base_folder(config.model.base)
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    keep = kept(vocabulary, _texts(config.run.seed, sources), config.model.vocab_size)
-    return Averaged(load_base(folder, keep)), [vocabulary[i] for i in keep]
+    if given is not None:
+        places = {piece: i for i, piece in enumerate(vocabulary)}
+        keep = [places[piece] for piece in given]
+    else:
+        keep = kept(vocabulary, _texts(config.run.seed, sources), config.model.vocab_size)
+    model = load_base(folder, keep)
+    if config.model.fresh:
+        model = empty(model.bert.config)
+    return Averaged(model), [vocabulary[i] for i in keep]
 
 
 def read_sources(config: PointerConfig, say: Callable[[str], None]) -> list[Source]:
@@ -178,7 +196,7 @@ def step(
         group["lr"] = group["initial"] * learning_share(config.optim, progress)
     with torch.autocast("cpu", torch.bfloat16):
         logits = both.model(batch.ids, batch.mask, batch.types)
-    loss, right = list_loss(logits.float(), batch)
+    loss, right = list_loss(logits.float(), batch, shared=config.optim.shared_norm)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(both.model.parameters(), config.optim.clip_norm)

@@ -1,0 +1,1 @@
+"""Looking into a checkpoint: what its layers predict, hold, need and cost."""
