@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import json
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipway_gateway.frames import Frame, Writer
@@ -157,3 +159,129 @@ async def test_streams_and_completions_are_guarded_alike(platform: Any, model: s
     assert b"FORBIDDEN" not in raw and b'"content_filter"' in raw
     whole = await platform.chat()
     assert whole["choices"][0]["finish_reason"] == "content_filter" and whole["choices"][0]["message"]["refusal"]
+
+
+def calls(pieces: list[str], index: int = 0, call: int = 0) -> list[Frame]:
+    """A tool call whose arguments come in `pieces`."""
+    writer = Writer("m")
+    head = {"index": call, "id": f"call_{call}", "type": "function", "function": {"name": "send", "arguments": ""}}
+    rest = [{"index": call, "function": {"arguments": piece}} for piece in pieces]
+    return [writer.delta({"tool_calls": [one]}, index=index) for one in (head, *rest)]
+
+
+async def through(frames: list[Frame], *, window: int = 4, overlap: int = 16) -> list[Frame]:
+    async def source() -> AsyncGenerator[Frame]:
+        for frame in frames:
+            yield frame
+
+    guard = Guard(check, Writer("m"), window=window, overlap=overlap, observe=lambda _: None)
+    return [frame async for frame in guard.run(source())]
+
+
+def arguments(frames: list[Frame], call: int = 0, index: int = 0) -> str:
+    deltas = [c["delta"] for frame in frames for c in frame.choices if c["index"] == index]
+    return "".join(
+        one["function"].get("arguments", "") for delta in deltas for one in delta.get("tool_calls") or [] if one["index"] == call
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["plain ", "SECRET-1234", "SECRET-99", "\u00e9\U0001f600 ", "\nSECRET-5678", 'a "quote" \\ ', "SEC"]),
+        min_size=1,
+        max_size=20,
+    ),
+    st.lists(st.integers(0, 400), max_size=40),
+    st.integers(1, 6),
+    st.booleans(),
+)
+async def test_arguments_are_scanned_as_text_is_and_stay_json(parts: list[str], cuts: list[int], window: int, ascii_only: bool) -> None:
+    text = "".join(parts)
+    raw = json.dumps({"to": text, "n": 7}, ensure_ascii=ascii_only)
+    frames = await through([*calls(words(raw, cuts)), Writer("m").delta({}, "tool_calls")], window=window, overlap=24)
+    assert json.loads(arguments(frames)) == {"to": SECRET.sub("[HIDDEN]", text), "n": 7}
+    assert frames[0].choices[0]["delta"]["tool_calls"][0]["function"]["name"] == "send" and frames[-1].finished
+
+
+async def test_a_secret_that_is_spelled_by_escapes_or_stands_outside_of_a_string_is_hidden_too() -> None:
+    frames = await through(calls([r'{"to": "\u0053ECRET-', r'12\u00334"}']))
+    assert json.loads(arguments(frames)) == {"to": "[HIDDEN]"}
+
+    async def number(text: str, final: bool) -> CheckResponse:
+        spans = [
+            Finding(category="pii", rule="x", start=m.start(), end=m.end(), action="redact", placeholder="[CARD]")
+            for m in re.finditer("4111", text)
+        ]
+        return CheckResponse(verdict="redact" if spans else "allow", findings=spans, hold_from=None)
+
+    async def source() -> AsyncGenerator[Frame]:
+        for frame in calls(['{"card": 41', '11, "x": "4111"}']):
+            yield frame
+
+    guard = Guard(number, Writer("m"), window=4, overlap=16, observe=lambda _: None)
+    assert json.loads(arguments([frame async for frame in guard.run(source())])) == {"card": "[CARD]", "x": "[CARD]"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 60), max_size=20), st.integers(1, 6))
+async def test_a_forbidden_word_in_arguments_is_never_shown(cuts: list[int], window: int) -> None:
+    frames = await through(calls(words('{"query": "some FORBIDDEN thing"}', cuts)), window=window, overlap=24)
+    assert "FORBIDDEN" not in arguments(frames)
+    assert [c["finish_reason"] for f in frames for c in f.choices][-1] == "content_filter"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations(range(24)), st.integers(1, 6), st.integers(1, 24))
+async def test_choices_and_calls_that_come_mixed_are_each_whole(order: list[int], window: int, size: int) -> None:
+    """Four texts, in pieces of `size` characters, dealt in any order: one may hold up another, and nothing hidden slips through."""
+    texts = ["fine SECRET-1111 words", "SECRET-2222", '{"a": "SECRET-3333"}', '{"b": "none"}']
+    queues = [iter(words(text, list(range(0, len(text), size)))) for text in texts]
+    writer = Writer("m")
+    frames: list[Frame] = []
+    for turn in [*order, *range(200)]:
+        which = turn % 4
+        if (piece := next(queues[which], None)) is not None:
+            delta = {"content": piece} if which < 2 else {"tool_calls": [{"index": which - 2, "function": {"arguments": piece}}]}
+            frames.append(writer.delta(delta, index=which if which < 2 else 0))
+    out = await through(frames, window=window, overlap=20)
+    assert ["".join(f.text(i) for f in out) for i in (0, 1)] == ["fine [HIDDEN] words", "[HIDDEN]"]
+    assert [arguments(out, call) for call in (0, 1)] == ['{"a": "[HIDDEN]"}', '{"b": "none"}']
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_citations_point_into_the_redacted_text_and_quote_nothing_hidden(platform: Any, streamed: bool) -> None:
+    platform.generator.text = "Paris is SECRET-1234 the capital of France. [1]"
+    platform.retriever.passages[0]["text"] = "Paris is SECRET-1234 the capital of France. It lies on the Seine."
+    message: dict[str, Any] = {"content": "", "annotations": []}
+    asked = {"retrieval": {"top_k": 2}}
+    if streamed:
+        for block in (await platform.stream(**asked)).decode().split("\n\n"):
+            for choice in json.loads(block[6:])["choices"] if block.startswith("data: {") else ():
+                message["content"] += choice["delta"].get("content") or ""
+                message["annotations"] += choice["delta"].get("annotations") or []
+    else:
+        message = (await platform.chat(**asked))["choices"][0]["message"]
+    note = next(note for note in message["annotations"] if note["type"] == "file_citation")
+    assert message["content"] == "Paris is [HIDDEN] the capital of France. [1]"
+    assert message["content"][note["index"] :] == "[1]"
+    assert note["quote"] == "Paris is [HIDDEN] the capital of France. It lies on the Seine."
+
+
+@pytest.mark.parametrize(("secret", "reason"), [("SECRET-1234", "tool_calls"), ("FORBIDDEN", "content_filter")])
+async def test_the_arguments_of_a_whole_answer_are_scanned_too(platform: Any, secret: str, reason: str) -> None:
+    async def calling(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/models":
+            return await platform.generator.answer(request)
+        function = {"name": "send", "arguments": json.dumps({"to": secret})}
+        message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}
+        return web.json_response({"id": "x", "object": "chat.completion", "created": 1, "model": "chat", "choices": [choice], "usage": {}})
+
+    platform.generator.intercept = calling
+    choice = (await platform.chat())["choices"][0]
+    assert choice["finish_reason"] == reason and secret not in json.dumps(choice)
+    if reason == "tool_calls":
+        assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == {"to": "[HIDDEN]"}
+    else:
+        assert choice["message"]["refusal"] and "tool_calls" not in choice["message"]

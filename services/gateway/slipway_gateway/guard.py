@@ -1,4 +1,5 @@
-"""The output guard: no text of a stream is shown before the safety filter has seen it together with what surrounds it.
+"""The output guard: nothing of a stream is shown before the safety filter has seen it together with what surrounds it: the text of every choice, and the
+arguments of every tool call.
 
 Window k is checked while window k+1 is generated. The first window is one frame, and windows double up to `window` frames, so that the first token waits
 for one check and not for a batch. Held back are at most two windows and what may be the beginning of a match: from where the filter says
@@ -8,42 +9,16 @@ for one check and not for a batch. Held back are at most two windows and what ma
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from slipway_shared import errors
-from slipway_shared.contracts import CheckResponse
 
-from slipway_gateway.frames import Frame, Writer, said
+from slipway_gateway.frames import Frame, Writer
+from slipway_gateway.tracks import Check, Refused, Track, Where, pieces, without
 
-Check = Callable[[str, bool], Awaitable[CheckResponse]]
-"""Text and whether it is the last there will be."""
-CONTEXT_CHARS = 256
-"""How much of what was already shown is checked again with what follows it."""
-MAX_HELD_CHARS = 8192
+__all__ = ["REFUSAL", "Guard", "Refused"]
 REFUSAL = "The answer was withheld by the safety policy."
-
-
-class Refused(Exception):
-    """The text must not be shown. What was shown before stays; the stream ends with a typed refusal."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Hidden:
-    """A span of a choice's text, in characters from its beginning, and what is shown in its place."""
-
-    start: int
-    end: int
-    placeholder: str
-
-
-class _Track:
-    """One choice's text: `shown` characters are out, the rest waits."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.shown = 0
 
 
 class Guard:
@@ -57,8 +32,8 @@ class Guard:
         self._observe = observe
         self._size = 1
         self._fresh = 0
-        self._tracks: dict[int, _Track] = {}
-        self._held: deque[tuple[Frame, int, int]] = deque()  # frame, choice, the choice's length up to and with it
+        self._tracks: dict[Where, Track] = {}
+        self._held: deque[tuple[Frame, dict[Where, int]]] = deque()  # frame, and how long each text that it brings was with it
         self._since: float | None = None
         self._checking: asyncio.Task[list[Frame]] | None = None
         self._coming: asyncio.Task[Frame | None] | None = None
@@ -115,83 +90,49 @@ class Guard:
 
     def _hold(self, frame: Frame) -> int:
         """Keeps `frame`; 1 when it brought text."""
-        brought = 0
-        index = 0
-        for choice in frame.choices:
-            index = choice.get("index", 0)
-            if text := said(choice):
-                self._tracks.setdefault(index, _Track()).text += text
-                brought = 1
-        track = self._tracks.get(index)
-        self._held.append((frame, index, len(track.text) if track else 0))
+        ends: dict[Where, int] = {}
+        for where, text in pieces(frame):
+            track = self._tracks.setdefault(where, Track(json=where[1] is not None))
+            track.text += text
+            ends[where] = len(track.text)
+        self._held.append((frame, ends))
         if self._since is None:
             self._since = time.monotonic()
-        return brought
+        return 1 if ends else 0
 
     async def _release(self, *, final: bool) -> list[Frame]:
-        """Checks every choice's text as far as it is known now and takes out what may be shown."""
-        limits: dict[int, int] = {}
-        hidden: dict[int, list[_Hidden]] = {}
-        for index, track in list(self._tracks.items()):
-            limits[index], hidden[index] = await self._clear(index, track, final)
-        out = self._take(limits, hidden, final)
-        for index, limit in limits.items():
-            self._tracks[index].shown = limit
+        """Checks every text as far as it is known now and takes out what may be shown."""
+        limits: dict[Where, int] = {}
+        for where, track in list(self._tracks.items()):
+            ends = [ends[where] for _, ends in self._held if where in ends]
+            limits[where] = await track.clear(self._check, ends, final=final, overlap=self._overlap)
+        out = self._take(len(self._held) if final else self._ready(limits))
         if out and self._since is not None:
             self._observe(time.monotonic() - self._since)
             self._since = time.monotonic() if self._held else None
         return out
 
-    async def _clear(self, index: int, track: _Track, final: bool) -> tuple[int, list[_Hidden]]:
-        """Up to which character choice `index` may be shown now, and what is hidden on the way."""
-        end = len(track.text)
-        if end == track.shown:
-            return end, []
-        start = max(0, track.shown - CONTEXT_CHARS)
-        verdict = await self._check(track.text[start:end], final)
-        if verdict.verdict == "block":
-            raise Refused
-        spans = [span for span in _hidden(verdict, start) if span.end > track.shown]
-        if any(span.start < track.shown for span in spans):
-            raise Refused  # its beginning is out already and cannot be unsaid
-        if final or end - track.shown > MAX_HELD_CHARS:
-            return end, spans
-        sure = end - self._overlap if verdict.hold_from is None else start + verdict.hold_from
-        limit = self._boundary(index, max(track.shown, sure))
-        while cut := next((span for span in spans if span.start < limit < span.end), None):
-            limit = self._boundary(index, cut.start)
-        return limit, [span for span in spans if span.end <= limit]
+    def _ready(self, limits: dict[Where, int]) -> int:
+        """How many held frames may go. They go in order, so one text may hold up another, but never in the middle of a span that is hidden."""
+        held = list(self._held)
+        late = (at for at, (_, ends) in enumerate(held) if any(end > limits.get(where, 0) for where, end in ends.items()))
+        count = next(late, len(held))
+        while count:
+            out = _out(held[:count])
+            cuts = (n for n, (_, ends) in enumerate(held[:count]) if any(self._tracks[w].cuts(out[w], end) for w, end in ends.items()))
+            if (cut := next(cuts, None)) is None:
+                break
+            count = cut
+        return count
 
-    def _take(self, limits: dict[int, int], hidden: dict[int, list[_Hidden]], final: bool) -> list[Frame]:
-        """The held frames up to `limits`, in order; frames that touch a hidden span are replaced by one that does not show it."""
-        out: list[Frame] = []
-        kept: deque[tuple[Frame, int, int]] = deque()
-        replaced: set[int] = set()
-        while self._held:
-            frame, index, end = self._held.popleft()
-            if end > limits.get(index, 0) or (kept and not final):
-                kept.append((frame, index, end))
-            elif not (text := frame.text(index)) or not hidden.get(index):
-                out.append(frame)
-            elif index not in replaced and text:
-                replaced.add(index)
-                out.append(self._writer.delta({"content": self._redacted(index, limits[index], hidden[index])}, index=index))
-        self._held = kept
-        return out
-
-    def _redacted(self, index: int, limit: int, spans: list[_Hidden]) -> str:
-        track = self._tracks[index]
-        pieces: list[str] = []
-        at = track.shown
-        for span in sorted(spans, key=lambda span: span.start):
-            pieces += [track.text[at : span.start], span.placeholder]
-            at = max(at, span.end)
-        return "".join([*pieces, track.text[at:limit]])
-
-    def _boundary(self, index: int, limit: int) -> int:
-        """The end of the last held frame that lies wholly before `limit`."""
-        track = self._tracks[index]
-        return max((end for _, i, end in self._held if i == index and end <= limit), default=track.shown)
+    def _take(self, count: int) -> list[Frame]:
+        """The first `count` held frames; what they bring of a hidden span is replaced, once, by what is shown instead."""
+        taken = [self._held.popleft() for _ in range(count)]
+        replaced = {where: instead for where, end in _out(taken).items() if (instead := self._tracks[where].show(end)) is not None}
+        spans = {where[0]: track.spans for where, track in self._tracks.items() if where[1] is None and track.spans}
+        if not replaced and not spans:
+            return [frame for frame, _ in taken]
+        return [shown for frame, _ in taken for shown in without(frame, replaced, spans, self._writer)]
 
     def _refusal(self) -> list[Frame]:
         self._held.clear()
@@ -201,11 +142,9 @@ class Guard:
         ]
 
 
-def _hidden(verdict: CheckResponse, start: int) -> list[_Hidden]:
-    if verdict.verdict != "redact":
-        return []
-    enforced = [f for f in verdict.findings if f.action == "redact"]
-    return [_Hidden(f.start + start, f.end + start, f.placeholder or "[REDACTED]") for f in enforced]
+def _out(taken: list[tuple[Frame, dict[Where, int]]]) -> dict[Where, int]:
+    """How far each text is out when these frames are."""
+    return {where: end for _, ends in taken for where, end in ends.items()}
 
 
 async def _one(frames: AsyncIterator[Frame]) -> Frame | None:

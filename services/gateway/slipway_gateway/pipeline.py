@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from slipway_shared import errors
 from slipway_shared.contracts import Passage
+from slipway_shared.dialect import sse
 from slipway_shared.dialect.chat import Retrieval
 from slipway_shared.metrics import Metrics
 
@@ -72,8 +73,21 @@ class Pipeline:
         if self._safety.present:
             frames = self._guard(ask).run(frames)
         async for frame in frames:
-            if (raw := self._sent(ask, frame)) is not None:
+            if (raw := self._sent(ask, await self._quoting(ask, frame))) is not None:
                 yield raw
+
+    async def _quoting(self, ask: Ask, frame: Frame) -> Frame:
+        """`frame` with what it quotes from passages looked at, as an answer is."""
+        if not self._safety.present or b'"quote":' not in frame.raw:
+            return frame
+        document: dict[str, Any] = {**(frame.document or {})}
+        choices: list[dict[str, Any]] = []
+        for choice in frame.choices:
+            delta: dict[str, Any] = dict(choice.get("delta") or {})
+            if delta.get("annotations"):
+                delta["annotations"] = await self._safety.quotes(delta["annotations"], ask.context)
+            choices.append({**choice, "delta": delta})
+        return Frame(sse.frame({**document, "choices": choices}))
 
     async def _relayed(self, ask: Ask) -> AsyncGenerator[bytes]:
         """Nothing is to be judged or guarded: frames that came together leave together."""
@@ -144,15 +158,11 @@ class Pipeline:
             return document
         for choice in document["choices"]:
             message = choice["message"]
-            if not message.get("content"):
-                continue
-            verdict = await self._safety.output(message["content"], ask.context, final=True, protected=ask.protected())
-            if verdict.verdict == "block":
+            if not await self._safety.answered(choice, ask.context, ask.protected()):
+                message.pop("tool_calls", None)
                 message.update(content=None, refusal=REFUSAL, annotations=[{"type": "safety", "reason": errors.Blocked.code}])
-                choice["finish_reason"] = "content_filter"
+                choice["finish_reason"], choice["logprobs"] = "content_filter", None
                 self._count(Outcome("refusal", None))
-            elif verdict.verdict == "redact" and verdict.text is not None:
-                message["content"] = verdict.text
         return document
 
     def _guard(self, ask: Ask) -> Guard:

@@ -1,5 +1,7 @@
 """What the gateway does with the safety filter's verdicts on prompts, passages and answers. It knows no policy, and no way to send."""
 
+from typing import Any
+
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.contracts import CheckRequest, CheckResponse, Passage
@@ -7,6 +9,8 @@ from slipway_shared.metrics import Metrics
 
 from slipway_gateway.ask import Ask
 from slipway_gateway.leaves import Leaves
+from slipway_gateway.redaction import moved, redacted, spans_of
+from slipway_gateway.tracks import Refused, Track
 from slipway_gateway.upstream import AWAY
 
 _BETWEEN = "\n\x1e\n"
@@ -60,6 +64,47 @@ class Safety:
     async def output(self, text: str, context: RequestContext, *, final: bool, protected: tuple[str, ...] = ()) -> CheckResponse:
         """The verdict on a piece of an answer; `final`: nothing follows it. The `protected` system prompts must not be repeated in it."""
         return await self._verdict(CheckRequest(text=text, side="output", protected=protected, final=final), context)
+
+    async def answered(self, choice: dict[str, Any], context: RequestContext, protected: tuple[str, ...]) -> bool:
+        """Makes a whole choice of a chat completion fit to be shown: its text, its tool calls, and what it cites; False: nothing of it is."""
+        message: dict[str, Any] = choice["message"]
+        if text := message.get("content"):
+            verdict = await self.output(text, context, final=True, protected=protected)
+            if verdict.verdict == "block":
+                return False
+            if verdict.verdict == "redact":
+                spans = spans_of(verdict)
+                choice["logprobs"] = None  # they spell the text that was hidden
+                message["content"] = redacted(text, spans) if verdict.text is None else verdict.text
+                message["annotations"] = moved(message.get("annotations") or [], spans)
+        for call in message.get("tool_calls") or []:
+            function: dict[str, Any] = call.get("function") or {}
+            if not (arguments := function.get("arguments")):
+                continue
+            track = Track(json=True)
+            track.text = arguments
+            try:
+                end = await track.clear(
+                    lambda text, final: self.output(text, context, final=final, protected=protected), [], final=True, overlap=0
+                )
+            except Refused:
+                return False
+            if (instead := track.show(end)) is not None:
+                function["arguments"], choice["logprobs"] = instead, None
+        message["annotations"] = await self.quotes(message.get("annotations") or [], context)
+        return True
+
+    async def quotes(self, annotations: list[dict[str, Any]], context: RequestContext) -> list[dict[str, Any]]:
+        """The same annotations; passages that they quote are redacted as an answer is, and left out where the policy blocks them."""
+        texts = [str(note["quote"]) for note in annotations if note.get("quote")]
+        if not self.present or not texts:
+            return annotations
+        verdict = await self.output(_BETWEEN.join(texts)[:MAX_CHECKED], context, final=True)
+        if verdict.verdict == "allow":
+            return annotations
+        clean = verdict.text.split(_BETWEEN) if verdict.verdict == "redact" and verdict.text is not None else []
+        left = iter(clean if len(clean) == len(texts) else [""] * len(texts))
+        return [{**note, "quote": next(left)} if note.get("quote") else note for note in annotations]
 
     async def _verdict(self, request: CheckRequest, context: RequestContext) -> CheckResponse:
         try:
