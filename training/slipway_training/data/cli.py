@@ -46,3 +46,101 @@ def prepare(
             f"{len(made.packed):,} rows, {tokens:,} tokens, {tokens / total:,.0f} tokens/s from raw text ({steps})", highlight=False
         )
         console.print(f"digest {made.packed.digest}", highlight=False)
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(help="a folder that `data prepare` wrote")],
+    tokenizer: Annotated[Path, typer.Option(help="the tokenizer of its rows")],
+    to: Annotated[Path | None, typer.Option(help="where audit.md, .html, .json and .svg go; default: the folder itself")] = None,
+    rare_below: Annotated[int, typer.Option(min=1, help="a token that occurs less often in all rows is rare")] = 100,
+) -> None:
+    """Sizes, licences, what each step dropped, copies, evaluation text, rare tokens and terms for groups of people by domain."""
+    console = Console()
+    with told(console):
+        from slipway_training.data.audit import audit as run
+        from slipway_training.data.packed import open_packed
+        from slipway_training.data.pages import write_pages
+        from slipway_training.data.progress import Bars
+
+        with Bars(console) as bars, bars.step("audit", len(open_packed(folder)), "rows") as advance:
+            found = run(folder, tokenizer, advance, rare_below)
+        table = Table("domain", "tokens", "rare token rate", "vocabulary used", title=f"{folder}", title_justify="left")
+        for name, d in sorted(found.domains.items()):
+            used = d.vocabulary_used / found.packed.vocab_size
+            table.add_row(name, f"{d.tokens:,}", f"{d.rare / max(1, d.tokens):.3%}", f"{used:.1%}")
+        console.print(table)
+        for path in write_pages(found, to or folder):
+            console.print(f"wrote {path}", highlight=False)
+
+
+@app.command()
+def losses(
+    folder: Annotated[Path, typer.Argument(help="packed rows")],
+    model: Annotated[Path, typer.Option(help="a Hugging Face folder, such as hf/ of a run")],
+    to: Annotated[Path, typer.Option(help="a Parquet file, one loss a row")],
+    batch_rows: Annotated[int, typer.Option(min=1)] = 8,
+) -> None:
+    """The loss of a model on every row, for `data weights`."""
+    console = Console()
+    with told(console):
+        from slipway_training.data.losses import row_losses
+        from slipway_training.data.packed import open_packed
+        from slipway_training.data.progress import Bars
+        from slipway_training.data.sampling import write_numbers
+
+        packed = open_packed(folder)
+        with Bars(console) as bars, bars.step("losses", len(packed), "rows") as advance:
+            found = row_losses(packed, model, batch_rows, advance)
+        write_numbers(to, "loss", found, packed, model=model.resolve().parent.name)
+        console.print(f"{len(found):,} rows, mean loss {found.mean():.4f} nats; wrote {to}", highlight=False)
+
+
+@app.command()
+def weights(
+    folder: Annotated[Path, typer.Argument(help="packed rows")],
+    losses: Annotated[Path, typer.Option(help="the file of `data losses` for these rows")],
+    to: Annotated[Path, typer.Option(help="a Parquet file, one weight a row: what a run samples by")],
+    strength: Annotated[float, typer.Option(help="0 is uniform")] = 0.5,
+    lowest: Annotated[float, typer.Option(help="no row is seen less often than this")] = 0.25,
+    highest: Annotated[float, typer.Option(help="no row is seen more often than this")] = 2.0,
+    noise: Annotated[float, typer.Option(help="share of each source's hardest rows that is taken for noise")] = 0.01,
+) -> None:
+    """Sampling weights from losses: bounded, mean one within each source, so that the mixture keeps its shares."""
+    console = Console()
+    with told(console):
+        from pydantic import ValidationError
+
+        from slipway_training.data.packed import open_packed
+        from slipway_training.data.sampling import Weighing, read_numbers, weigh, write_numbers
+        from slipway_training.errors import ConfigError
+
+        packed = open_packed(folder)
+        try:
+            how = Weighing(strength=strength, lowest=lowest, highest=highest, noise=noise)
+        except ValidationError as error:
+            raise ConfigError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
+        found = weigh(read_numbers(losses, "loss", packed), packed.row_sources(), how)
+        write_numbers(to, "weight", found, packed, weighing=how.model_dump_json())
+        low, middle, high = (float(q) for q in (found.min(), sorted(found)[len(found) // 2], found.max()))
+        console.print(f"{len(found):,} rows: weights {low:.3f} to {high:.3f}, median {middle:.3f}; wrote {to}", highlight=False)
+
+
+@app.command()
+def speed(
+    folder: Annotated[Path, typer.Argument(help="packed rows")],
+    batch_rows: Annotated[int, typer.Option(min=1, help="random rows of a batch")] = 16,
+    seconds: Annotated[float, typer.Option(min=0.1, help="measured time of each reader")] = 5.0,
+    consumed: Annotated[float, typer.Option(help="tokens/s that a model trains on; 8,000 is a 3M model on two CPU cores")] = 8000.0,
+) -> None:
+    """Rows and tokens per second of the input pipeline, beside Hugging Face datasets on the same rows in the same run."""
+    console = Console()
+    with told(console):
+        from slipway_training.data.packed import open_packed
+        from slipway_training.data.speed import measure
+
+        packed = open_packed(folder)
+        table = Table("reader", "rows/s", "tokens/s", f"times {consumed:,.0f} tokens/s", title_justify="left")
+        for s in measure(packed, batch_rows, seconds):
+            table.add_row(s.reader, f"{s.rows_per_second:,.0f}", f"{s.tokens_per_second:,.0f}", f"{s.tokens_per_second / consumed:,.0f}x")
+        console.print(table)
