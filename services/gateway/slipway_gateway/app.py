@@ -43,6 +43,7 @@ from slipway_gateway.routes.responses import Background, response_routes
 from slipway_gateway.routes.retrieval import retrieval_routes
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
+from slipway_gateway.shelf import MemoryShelf, RedisShelf, Shelf, SqliteShelf
 from slipway_gateway.surface import describe
 from slipway_gateway.traffic import Traffic
 from slipway_gateway.upstream import Bounds, Session, Upstream
@@ -66,6 +67,7 @@ class Wired:
     accounts: Accounts
     background: Background
     traffic: Traffic
+    shelf: Shelf
     batches: BatchStore
     batch_files: BatchFiles
     runner: Runner
@@ -79,8 +81,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     wired = app.state.wired = _wire(settings, app.state.metrics)
     desk = Desk(wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds)
     for router in (
-        chat_routes(desk, wired.pipeline, wired.accounts, Idempotency(settings.idempotency_seconds)),
-        response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.redis, settings.response_seconds), wired.background),
+        chat_routes(desk, wired.pipeline, wired.accounts, Idempotency(wired.shelf, settings.idempotency_seconds)),
+        response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.shelf, settings.response_seconds), wired.background),
         completion_routes(wired.parts.generator, wired.safety, wired.catalog, wired.accounts, settings),
         part_routes(wired.parts, wired.accounts),
         model_routes(wired.catalog),
@@ -126,7 +128,7 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     safety = Safety(leaves, metrics, present=parts.safety is not None, fail_open=settings.safety_fail_open)
     keys = KeyRing(store, _told(settings.bootstrap_key), seconds=settings.key_cache_seconds)
     traffic = Traffic()
-    batches = SqliteBatches(settings.batches_file) if settings.batches_file or redis is None else RedisBatches(redis)
+    batches = SqliteBatches(settings.state_file) if settings.state_file or redis is None else RedisBatches(redis)
     batch_files = BatchFiles(parts.retriever, settings.batch_bytes)
     return Wired(
         session=session,
@@ -141,6 +143,7 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
         accounts=Accounts(limiter, settings.prices, metrics),
         background=Background(),
         traffic=traffic,
+        shelf=SqliteShelf(settings.state_file) if settings.state_file else RedisShelf(redis) if redis else MemoryShelf(),
         batches=batches,
         batch_files=batch_files,
         runner=Runner(
@@ -185,5 +188,6 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await wired.background.aclose()
         await wired.catalog.aclose()
         await wired.limiter.aclose()
+        await wired.shelf.aclose()
     if wired.redis is not None:
         await wired.redis.aclose()

@@ -60,7 +60,9 @@ class GatewaySettings(ServiceSettings):
     idempotency_seconds: float = Field(
         default=600.0, gt=0, le=86_400, description="how long an answer under an Idempotency-Key is given again"
     )
-    batches_file: Path | None = Field(default=None, description="batches are kept in this SQLite file instead of in Redis")
+    state_file: Path | None = Field(
+        default=None, description="batches, responses and answers under an Idempotency-Key are kept in this SQLite file instead of in Redis"
+    )
     batch_concurrency: int = Field(default=2, ge=1, le=1024, description="lines of batches that this process asks at once")
     batch_lines: int = Field(default=10_000, ge=1, le=1_000_000, description="requests in one batch")
     batch_bytes: int = Field(default=16 << 20, ge=1024, le=32 << 20, description="bytes of one batch's input file")

@@ -59,7 +59,7 @@ async def test_killed_again_and_again(
         environ = {
             "SLIPWAY_GENERATOR_URL": house.generator.url, "SLIPWAY_RETRIEVER_URL": house.retriever.url, "SLIPWAY_RERANKER_URL": "",
             "SLIPWAY_SAFETY_URL": "", "SLIPWAY_REDIS_URL": redis_server.url if where == "redis" else "", "SLIPWAY_GATEWAY_BATCH_LEASE_SECONDS": "0.5",
-            "SLIPWAY_GATEWAY_BOOTSTRAP_KEY": KEY, **({"SLIPWAY_GATEWAY_BATCHES_FILE": str(tmp_path / "batches")} if where == "file" else {}),
+            "SLIPWAY_GATEWAY_BOOTSTRAP_KEY": KEY, **({"SLIPWAY_GATEWAY_STATE_FILE": str(tmp_path / "batches")} if where == "file" else {}),
         }  # fmt: skip
         port = free_port()
         made: dict[str, Any] = {}
@@ -113,7 +113,7 @@ async def test_a_batch_that_was_not_done_in_time_expires_with_its_lines_told(
     start: Any, files: Any, desk_of: Any, line_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slipway_gateway.routes.batches.WINDOW_SECONDS", 1)
-    async with start(batches_file=tmp_path / "batches") as house:
+    async with start(state_file=tmp_path / "batches") as house:
         house.retriever.intercept = files.route
 
         async def slow(request: Any) -> Any:

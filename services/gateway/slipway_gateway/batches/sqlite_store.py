@@ -1,19 +1,16 @@
-"""Batches in one SQLite file, for the processes of one machine. `:memory:` is for one process, and for as long as it lives.
+"""Batches in one SQLite file, for the processes of one machine; without a path, in memory, for one process and as long as it lives.
 
-It knows SQL and threads. Every write is one transaction on disk before it returns, so a killed process loses nothing that it said it had kept.
+It knows SQL. Every write is one transaction before it returns, so a killed process loses nothing that it said it had kept.
 """
 
-import asyncio
-import contextlib
 import sqlite3
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeVar
 
 from slipway_gateway.batches.record import Batch
 from slipway_gateway.batches.store import KEPT_SECONDS, MAX_LIVE, away, too_many
+from slipway_gateway.database import Database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -27,16 +24,14 @@ CREATE TABLE IF NOT EXISTS lines (
 ) WITHOUT ROWID;
 """
 _PAGE = 100
-T = TypeVar("T")
 
 
 class SqliteBatches:
     """A BatchStore in `path`."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(path, _SCHEMA, away)
+        self._do = self._database.do
 
     async def add(self, batch: Batch) -> None:
         def work(db: sqlite3.Connection) -> None:
@@ -136,41 +131,7 @@ class SqliteBatches:
             last = rows[-1]["line"]
 
     async def aclose(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return await asyncio.to_thread(self._locked, work)
-        except (sqlite3.OperationalError, OSError) as error:
-            raise away() from error
-
-    def _locked(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _transaction(self._open()) as db:
-            return work(db)
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self._path or ":memory:", timeout=10, isolation_level=None, check_same_thread=False)
-            db.row_factory = sqlite3.Row
-            db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
-            self._connection = db
-        return self._connection
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Generator[sqlite3.Connection]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield db
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+        await self._database.aclose()
 
 
 def _one(db: sqlite3.Connection, query: str, *values: object) -> Batch | None:

@@ -23,6 +23,8 @@ from slipway_gateway.surface import body_of, described, parse
 
 ResponseId = Annotated[str, Path(pattern=r"^resp_[0-9a-f]{32}$")]
 Messages = list[dict[str, Any]]
+_LOOK_SECONDS = 0.05
+_SIGN_SECONDS = 1.0
 
 
 def response_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, store: ResponseStore, background: "Background") -> APIRouter:
@@ -71,10 +73,7 @@ def response_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, store: R
     @router.post(f"{one}/cancel", responses=described())
     async def cancel(response_id: ResponseId, request: Request) -> Response:
         """Stop a response that runs in the background."""
-        tenant = _context(request).tenant
-        await store.get(tenant, response_id)
-        await background.cancel(tenant, response_id)
-        return _shown((await store.get(tenant, response_id))[0])
+        return _shown(await background.cancel(store, _context(request).tenant, response_id))
 
     return router
 
@@ -112,6 +111,10 @@ class _Work:
         if events.final is not None:
             await self.keep(events.final)
 
+    async def alive(self) -> bool:
+        """Says that this process works on it; whether it shall go on."""
+        return await self._store.alive(self.ask.context.tenant, self.head.id)
+
     async def keep(self, document: Document) -> None:
         """Stores `document` with the conversation up to its end."""
         if self.head.asked.store:
@@ -119,7 +122,7 @@ class _Work:
 
 
 class Background:
-    """Responses that are made while nobody waits. They live in this process: a restart ends them."""
+    """Responses that are made while nobody waits. Each lives in the process that began it, and ends with it; all processes can read and cancel it."""
 
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -127,19 +130,28 @@ class Background:
     async def begin(self, work: _Work) -> Response:
         """Starts `work`; the answer is its state now."""
         queued = work.head.response("in_progress", [])
+        await work.alive()
         await work.keep(queued)
         name = (work.ask.context.tenant, work.head.id)
         task = self._tasks[name] = asyncio.create_task(self._run(work))
         task.add_done_callback(lambda _: self._tasks.pop(name, None))
         return _shown(queued)
 
-    async def cancel(self, tenant: str, response_id: str) -> None:
-        """Stops it; raises BadRequest when it does not run."""
-        task = self._tasks.get((tenant, response_id))
-        if task is None:
+    async def cancel(self, store: ResponseStore, tenant: str, response_id: str) -> Document:
+        """Stops it, here or where it runs, and returns what became of it; raises BadRequest when it does not run."""
+        document, _ = await store.get(tenant, response_id)
+        if document["status"] != "in_progress":
             raise errors.BadRequest("Only a response that runs in the background can be cancelled.", code="not_running")
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await store.cancel(tenant, response_id)
+        if (task := self._tasks.get((tenant, response_id))) is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        # Elsewhere it is heard of at the next sign of life; a process that is gone gives none.
+        while True:
+            document, _ = await store.get(tenant, response_id)
+            if document["status"] != "in_progress":
+                return document
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def aclose(self) -> None:
         """Stops them all."""
@@ -149,14 +161,29 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, work: _Work) -> None:
+        making = asyncio.create_task(work.whole())
+        watching = asyncio.create_task(self._watch(work, making))
         try:
-            await work.whole()
+            await making
         except asyncio.CancelledError:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
             await work.keep(work.head.response("cancelled", [], usage_of(None)))
             raise
         except errors.SlipwayError as error:
             told = {"code": error.error_code or "server_error", "message": error.message}
             await work.keep(work.head.response("failed", [], usage_of(None), error=told))
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self, work: _Work, making: "asyncio.Task[Document]") -> None:
+        """Gives signs of life, and hears of a cancellation that another process was asked for."""
+        while True:
+            with contextlib.suppress(errors.Overloaded):
+                if not await work.alive():
+                    making.cancel()
+            await asyncio.sleep(_SIGN_SECONDS)
 
 
 async def _history(store: ResponseStore, tenant: str, response_id: str) -> Messages:
