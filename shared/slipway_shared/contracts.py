@@ -5,7 +5,7 @@ Files and vector stores speak OpenAI's shapes on the same paths as outside, so t
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from slipway_shared.dialect.chat import Wire
 
@@ -47,20 +47,31 @@ class SearchResponse(BaseModel):
 
 
 class RerankRequest(Wire):
-    """`POST /v1/rerank`, in the shape that Cohere and Jina share."""
+    """`POST /v1/rerank`, in the shape that Cohere and Jina share.
+
+    `scores` (ours, optional): what the first stage gave each document, in [0, 1]; `/v1/search` gives such scores. Documents come in the first stage's order.
+    """
 
     model: str | None = None
     query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
     documents: Annotated[list[Annotated[str, Field(max_length=65536)]], Field(min_length=1, max_length=256)]
     top_n: Annotated[int, Field(ge=1, le=256)] | None = None
     return_documents: bool = False
+    scores: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=256)] | None = None
+
+    @model_validator(mode="after")
+    def _a_score_each(self) -> "RerankRequest":
+        if self.scores is not None and len(self.scores) != len(self.documents):
+            raise ValueError(f"scores has {len(self.scores)} entries for {len(self.documents)} documents; give one each, or leave it out")
+        return self
 
 
 class RerankResult(BaseModel):
-    """`index` points into the request's documents; `relevance_score` is in [0, 1]."""
+    """`index` points into the request's documents; `relevance_score` is in [0, 1]. `truncated`: only a part of the document was read."""
 
     index: int
     relevance_score: float
+    truncated: bool = False
     document: dict[str, str] | None = None
 
 

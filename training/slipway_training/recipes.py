@@ -53,8 +53,16 @@ _ALL = (
         "slipway_training.config:ReaderConfig", "slipway_training.reader:run_reader", "slipway_training.plan:reader_rows",
     ),
     Recipe(
+        "reranker", "the served cross-encoder: lists that search mined, a listwise loss, distillation from a larger one",
+        "slipway_training.reranker.config:RerankerConfig", "slipway_training.reranker.recipe:run", "slipway_training.reranker.plan:plan",
+    ),
+    Recipe(
         "pointer", "the served reader: an encoder that points at the answer in the passages",
         "slipway_training.pointer.config:PointerConfig", "slipway_training.pointer.recipe:run_pointer", "slipway_training.pointer.plan:plan",
+    ),
+    Recipe(
+        "pretrain", "a base model from packed rows, restartable at any token, on one core or many GPUs",
+        "slipway_training.pretrain.config:PretrainConfig", "slipway_training.pretrain.recipe:run", "slipway_training.pretrain.plan:plan",
     ),
     Recipe(
         "tokenizer", "a vocabulary of 8k to 32k tokens that can write every byte: byte-level BPE or sentencepiece, audited and frozen",

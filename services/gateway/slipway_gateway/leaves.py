@@ -50,10 +50,13 @@ class Leaves:
         except ValidationError as error:
             raise errors.UpstreamFailed("The retriever's answer has a wrong shape.") from error
 
-    async def rerank(self, query: str, documents: list[str], top_n: int, context: RequestContext) -> RerankResponse:
-        """The best `top_n` of `documents`, and whether they hold an answer at all."""
+    async def rerank(
+        self, query: str, documents: list[str], top_n: int, context: RequestContext, scores: list[float] | None = None
+    ) -> RerankResponse:
+        """The best `top_n` of `documents`, and whether they hold an answer at all. `scores` are the search's, where it was a hybrid one."""
         reranker = _present(self._parts.reranker, "reranker")
-        body = RerankRequest(query=query, documents=documents, top_n=min(top_n, len(documents))).model_dump_json(exclude_none=True).encode()
+        asked = RerankRequest(query=query, documents=documents, top_n=min(top_n, len(documents)), scores=scores)
+        body = asked.model_dump_json(exclude_none=True).encode()
         raw = await self._reranks.call(lambda: reranker.post("/v1/rerank", body, context, seconds=self._settings.rerank_seconds))
         try:
             ranked = RerankResponse.model_validate_json(raw)

@@ -42,7 +42,12 @@ class Sources:
             return in_search_order(passages, asked.top_k)
         try:
             with ask.stages.stage("rerank"):
-                ranked = await self._leaves.rerank(ask.question[-MAX_QUERY:], [_titled(p) for p in passages], asked.top_k, ask.context)
+                scores = (
+                    [p.score for p in passages] if asked.mode == "hybrid" else None
+                )  # the reranker's blend is fitted on hybrid search's scale
+                ranked = await self._leaves.rerank(
+                    ask.question[-MAX_QUERY:], [_titled(p) for p in passages], asked.top_k, ask.context, scores
+                )
         except AWAY:
             self._metrics.counter("slipway_degraded", part="reranker").inc()
             return in_search_order(passages, asked.top_k)

@@ -1,4 +1,4 @@
-"""From a cross-encoder's logits to relevance and evidence: two logistic models over the logits, the given order and the overlap of words.
+"""From a cross-encoder's logits to relevance and evidence: logistic models over the logits, the given order, the first stage's scores and the overlap of words.
 
 A small cross-encoder reads meaning, but it misses rare names that words match exactly, and it has not seen what the first stage saw; learned weights keep the
 best of each. It knows signals and coefficients. It refuses to know graphs and tokens.
@@ -12,44 +12,51 @@ from pathlib import Path
 from typing import Any
 
 from slipway_reranker.evidence import Calibration, Signals
-from slipway_reranker.overlap import Match
 from slipway_reranker.scorer import ScorerMissing
 
 PLACE_DECAY = 4.0
 """After how many places of the given order a third of the first place's worth is left."""
-RELEVANCE_SIGNALS = ("logit", "place", "coverage", "window", "pairs")
+NO_LEAD = 100.0
+"""Log odds that no passage is ahead by."""
+RELEVANCE_SIGNALS = ("logit", "place", "first")
 EVIDENCE_SIGNALS = ("best", "lead", "spread", "agreement", "coverage", "window", "pairs", "rarest_held", "anywhere", "terms", "passages")
 
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """Coefficients in the order of RELEVANCE_SIGNALS and EVIDENCE_SIGNALS; `obvious`: see CrossEncoder. The defaults are the logit alone."""
+    """Coefficients in the order of RELEVANCE_SIGNALS and EVIDENCE_SIGNALS; `lead`: see CrossEncoder. The defaults are the logit alone, and all is read.
+
+    `relevance` is for calls without the first stage's scores, `scored` for calls with them.
+    """
 
     relevance: Calibration = field(default_factory=lambda: _first(len(RELEVANCE_SIGNALS)))
+    scored: Calibration = field(default_factory=lambda: _first(len(RELEVANCE_SIGNALS)))
     evidence: Calibration = field(default_factory=lambda: _first(len(EVIDENCE_SIGNALS)))
-    obvious: float = 1.0
+    lead: float = NO_LEAD
 
     @classmethod
     def read(cls, path: Path) -> "Blend":
         """From calibration.json; raises ScorerMissing where it has another form."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            made = cls(_calibration(raw["relevance"]), _calibration(raw["evidence"]), float(raw["obvious"]))
+            made = cls(_calibration(raw["relevance"]), _calibration(raw["scored"]), _calibration(raw["evidence"]), float(raw["lead"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ScorerMissing(f"{path} is no calibration: {error!r}") from error
-        if (len(made.relevance.weights), len(made.evidence.weights)) != (len(RELEVANCE_SIGNALS), len(EVIDENCE_SIGNALS)):
+        if {len(made.relevance.weights), len(made.scored.weights)} != {len(RELEVANCE_SIGNALS)} or len(made.evidence.weights) != len(
+            EVIDENCE_SIGNALS
+        ):
             raise ScorerMissing(f"{path} has another number of weights than this version's signals; calibrate the folder anew")
         return made
 
     def write(self, path: Path) -> None:
         """As `read` takes it, with the names of the signals beside their weights for people."""
-        named = {"relevance": RELEVANCE_SIGNALS, "evidence": EVIDENCE_SIGNALS}
+        named = {"relevance": RELEVANCE_SIGNALS, "scored": RELEVANCE_SIGNALS, "evidence": EVIDENCE_SIGNALS}
         path.write_text(json.dumps(asdict(self) | {"signals": named}, indent=1) + "\n", encoding="utf-8")
 
 
-def relevance_signals(logit: float, place: int, match: Match) -> tuple[float, ...]:
-    """In the order of RELEVANCE_SIGNALS."""
-    return (logit, math.exp(-place / PLACE_DECAY), match.coverage, match.window, match.pairs)
+def relevance_signals(logit: float, place: int, score: float | None) -> tuple[float, ...]:
+    """In the order of RELEVANCE_SIGNALS. `place` is the passage's in the given order, from 0; `score` the first stage's, in [0, 1], None where it was not told."""
+    return (logit, math.exp(-place / PLACE_DECAY), score or 0.0)
 
 
 def evidence_signals(odds: Sequence[float], words: Signals | None) -> tuple[float, ...]:

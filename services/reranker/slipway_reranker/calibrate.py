@@ -1,6 +1,7 @@
 """`python -m slipway_reranker.calibrate PAIRS.jsonl [--scorer FOLDER]`: fit relevance and evidence to questions with and without an answer, and say how good they are.
 
-Rows are {"set", "query", "documents", "relevant", "answerable"} as `python -m slipway_retriever.evaluate --pairs` writes them. Of the overlap scorer it prints the
+Rows are {"set", "query", "documents", "relevant", "answerable", "scores"} as `python -m slipway_retriever.evaluate --pairs` writes them.
+Of the overlap scorer it prints the
 coefficients for evidence.py; into a cross-encoder's folder it writes calibration.json. Two thirds of the questions are fitted, the others reported.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slipway_reranker import reading
+from slipway_reranker import blending
 from slipway_reranker.evidence import SIGNAL_NAMES, Calibration
 from slipway_reranker.fitting import Matrix, Truths, auc, balanced, calibration_error, logistic
 from slipway_reranker.overlap import measure
@@ -32,6 +33,7 @@ class Listed:
     documents: tuple[str, ...]
     relevant: tuple[int, ...]
     answerable: bool
+    scores: tuple[float, ...] = ()
 
     @property
     def held_out(self) -> bool:
@@ -60,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = parser.parse_args(argv)
     lists = read(wanted.pairs)
     if wanted.scorer:
-        blend, rows, told = reading.fit(wanted.scorer, lists)
+        blend, rows, told = blending.fit(wanted.scorer, lists)
         sys.stdout.write(f"{told}\n\n")
         fitted = blend.evidence
     else:
@@ -77,7 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def read(path: Path) -> list[Listed]:
     """Every row of the file."""
     raw = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Listed(r["set"], r["query"], tuple(r["documents"]), tuple(r.get("relevant", ())), bool(r["answerable"])) for r in raw]
+    return [
+        Listed(r["set"], r["query"], tuple(r["documents"]), tuple(r.get("relevant", ())), bool(r["answerable"]), tuple(r.get("scores", ())))
+        for r in raw
+    ]
 
 
 def overlap_rows(lists: Sequence[Listed]) -> Rows:

@@ -26,6 +26,27 @@ def logistic(signals: Matrix, truths: Truths, weight: Matrix, *, ridge: float = 
     return Calibration(round(float(theta[0]), 4), tuple(round(float(value), 4) for value in theta[1:]))
 
 
+def listwise(lists: Sequence[tuple[Matrix, Truths]], weight: Matrix, *, ridge: float = 1e-3, iterations: int = 30) -> Matrix:
+    """Weights of a linear score whose softmax over each list is to lie on the true rows (ListNet, Cao et al. 2007), by Newton's method on standardized signals.
+
+    `lists` are (signals [rows, signals], truths [rows]) with at least one true row each; `weight` is one figure per list.
+    """
+    spread = np.concatenate([x for x, _ in lists]).std(axis=0) + 1e-9
+    theta = np.zeros(len(spread))
+    for _ in range(iterations):
+        gradient, hessian = 2 * ridge * theta, 2 * ridge * np.eye(len(theta))
+        for (raw, truths), share in zip(lists, weight / weight.sum(), strict=True):
+            x = raw / spread
+            z = x @ theta
+            p = np.exp(z - z.max())
+            p /= p.sum()
+            mean = p @ x
+            gradient += share * (mean - x[truths].mean(axis=0))
+            hessian += share * ((x * p[:, None]).T @ x - np.outer(mean, mean))
+        theta = theta - np.linalg.solve(hessian, gradient)
+    return theta / spread
+
+
 def balanced(groups: Sequence[str]) -> Matrix:
     """A weight per row with which every group weighs the same, so that the largest does not decide."""
     sizes = {group: groups.count(group) for group in set(groups)}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from slipway_shared.terms import terms
+from slipway_shared.window import rarity
 
 from slipway_reranker.evidence import OVERLAP, Signals
 from slipway_reranker.scorer import Scored
@@ -38,13 +39,22 @@ class Match:
 NOTHING = Match(0.0, 0.0, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How each document meets the query, what evidence is computed from (None when they share no content word), and what each of the query's terms weighs."""
+
+    matches: tuple[Match, ...]
+    words: Signals | None
+    weight: dict[str, float]
+
+
 class OverlapScorer:
     """The `overlap` scorer: no weights on disk, under a millisecond for twenty passages."""
 
     name = "overlap"
 
-    def score(self, query: str, documents: Sequence[str]) -> Scored:
-        """Relevance by `Match.relevance` and the order in which the documents were given, evidence by the calibrated signals.
+    def score(self, query: str, documents: Sequence[str], scores: Sequence[float] | None = None) -> Scored:
+        """Relevance by `Match.relevance` and the order in which the documents were given, evidence by the calibrated signals; `scores` are not looked at.
 
         The given order is retrieval's own opinion, which sees meaning where this scorer sees words alone; without it, reranking made the order worse on
         two of three development sets (docs/retrieval.md). A query without content words keeps the given order and has no evidence.
@@ -56,24 +66,24 @@ class OverlapScorer:
 
 def measure(query: str, documents: Sequence[str]) -> tuple[tuple[float, ...], Signals | None]:
     """The relevance of each document, and what evidence is computed from; None when they share no content word."""
-    matches, signals = compare(query, documents)
-    return tuple(m.relevance for m in matches), signals
+    found = compare(query, documents)
+    return tuple(m.relevance for m in found.matches), found.words
 
 
-def compare(query: str, documents: Sequence[str]) -> tuple[tuple[Match, ...], Signals | None]:
-    """How each document meets the query, and what evidence is computed from; None when they share no content word."""
+def compare(query: str, documents: Sequence[str]) -> Compared:
+    """How the documents meet the query."""
     wanted = terms(query)[:MAX_QUERY_TERMS]
     texts = [terms(document) for document in documents]
     if not any(set(wanted) & set(text) for text in texts):
-        return (NOTHING,) * len(documents), None
-    weight = weights(wanted, [set(text) for text in texts])
+        return Compared((NOTHING,) * len(documents), None, {})
+    weight = rarity(wanted, [set(text) for text in texts])
     matches = tuple(match(wanted, text, weight) for text in texts)
     best = max(range(len(matches)), key=lambda i: matches[i].relevance)
     relevance = tuple(m.relevance for m in matches)
     held = set(texts[best])
     rarest = max(weight, key=lambda term: weight[term])
     anywhere = set().union(*texts)
-    return matches, Signals(
+    words = Signals(
         coverage=matches[best].coverage,
         window=matches[best].window,
         pairs=matches[best].pairs,
@@ -82,25 +92,11 @@ def compare(query: str, documents: Sequence[str]) -> tuple[tuple[Match, ...], Si
         margin=relevance[best] - _median([r for i, r in enumerate(relevance) if i != best]),
         terms=min(1.0, len(weight) / 8),
     )
+    return Compared(matches, words, weight)
 
 
 def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2] if values else 0.0
-
-
-def weights(query: Sequence[str], documents: Sequence[set[str]]) -> dict[str, float]:
-    """How much each query term tells, from its document frequency among the given passages (BM25's idf, Robertson and Zaragoza 2009), scaled to at most 1.
-
-    All passages were found for this query, so a term that stands in each of them still keeps a third of its weight; one that stands in none
-    weighs most, because an unanswerable question usually names something that is missing.
-    """
-    count = len(documents)
-    out: dict[str, float] = {}
-    for term in dict.fromkeys(query):
-        held = sum(term in document for document in documents)
-        idf = math.log(1 + (count - held + 0.5) / (held + 0.5)) / math.log(1 + (count + 0.5) / 0.5)
-        out[term] = 1 / 3 + 2 / 3 * idf
-    return out
 
 
 def match(query: Sequence[str], document: Sequence[str], weight: dict[str, float]) -> Match:

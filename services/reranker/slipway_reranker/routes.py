@@ -21,7 +21,7 @@ def routes() -> APIRouter:
         metrics: Metrics = request.app.state.metrics
         context: RequestContext = request.state.context
         started = time.perf_counter()
-        scored = await worker.score(body.query, body.documents, seconds=context.remaining_seconds)
+        scored = await worker.score(body.query, body.documents, body.scores, seconds=context.remaining_seconds)
         metrics.histogram("slipway_rerank_seconds").observe(time.perf_counter() - started)
         metrics.counter("slipway_rerank_pairs").inc(len(body.documents))
         order = sorted(range(len(body.documents)), key=lambda i: (-scored.relevance[i], i))[: body.top_n]
@@ -32,6 +32,7 @@ def routes() -> APIRouter:
                 RerankResult(
                     index=i,
                     relevance_score=round(scored.relevance[i], 6),
+                    truncated=i in scored.truncated,
                     document={"text": body.documents[i]} if body.return_documents else None,
                 )
                 for i in order

@@ -22,8 +22,8 @@ class Scorer(Protocol):
         """What the answer names as its model."""
         ...
 
-    def score(self, query: str, documents: Sequence[str]) -> Scored:
-        """Relevance and evidence of `documents`, at least one of them."""
+    def score(self, query: str, documents: Sequence[str], scores: Sequence[float] | None = None) -> Scored:
+        """Relevance and evidence of `documents`, at least one of them, given in the first stage's order; `scores` are what it gave them, in [0, 1]."""
         ...
 
 

@@ -13,5 +13,10 @@ class RerankerSettings(ServiceSettings):
     scorer: str = Field(default="overlap", description="overlap, or the folder of an ONNX cross-encoder")
     threads: int = Field(default=1, ge=1, le=64, description="threads of one scoring run")
     batch_tokens: int = Field(default=4096, ge=256, le=1 << 20, description="padded tokens that a cross-encoder scores at once")
-    max_pair_tokens: int = Field(default=192, ge=32, le=8192, description="a longer query-passage pair is cut, and the answer says so")
+    max_pair_tokens: int | None = Field(
+        default=None,
+        ge=32,
+        le=8192,
+        description="a longer query-passage pair is cut, and the answer says so; default: what the model's folder says, else 192",
+    )
     max_waiting: int = Field(default=64, ge=1, le=4096, description="rerank calls that may wait; more are refused with 503")

@@ -23,13 +23,15 @@ class ScoringWorker:
         """The scorer's name."""
         return self._scorer.name
 
-    async def score(self, query: str, documents: Sequence[str], *, seconds: float | None = None) -> Scored:
+    async def score(
+        self, query: str, documents: Sequence[str], scores: Sequence[float] | None = None, *, seconds: float | None = None
+    ) -> Scored:
         """The scorer's answer; Overloaded when the line is full, DeadlineExceeded after `seconds`. A caller that left is not scored."""
         if self._waiting >= self._max_waiting:
             raise errors.Overloaded("Too many rerank calls are waiting; try again.")
         self._waiting += 1
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._pool, self._scorer.score, query, documents)
+            future = asyncio.get_running_loop().run_in_executor(self._pool, self._scorer.score, query, documents, scores)
             return await asyncio.wait_for(future, seconds)
         except TimeoutError:
             raise errors.DeadlineExceeded("Reranking took longer than the request's deadline.") from None

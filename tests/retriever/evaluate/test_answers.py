@@ -1,7 +1,10 @@
-"""Exact match and F1 by hand, and the table of a run through the API."""
+"""Exact match and F1 by hand, and the report of a run through the API."""
+
+from pathlib import Path
 
 import pytest
-from slipway_retriever.evaluate.answers import Asked, exact, f1, table
+from slipway_retriever.evaluate import rag_report
+from slipway_retriever.evaluate.answers import Asked, exact, f1, rank_table, table, within
 
 
 def test_exact_match_forgives_case_articles_marks_and_citations() -> None:
@@ -15,14 +18,41 @@ def test_f1_by_hand() -> None:
     assert f1("grey heron", ["stork", "grey heron"]) == 1.0
 
 
-def asked(query: str, *, hit: bool, answered_on_miss: bool) -> Asked:
-    return Asked(query, hit, False, 1.0, 1.0, 0.5, 100.0, answered_on_miss, False)
+def asked(query: str, rank: int | None, *, right: float = 1.0, answered_on_miss: bool = False, milliseconds: float = 100.0) -> Asked:
+    return Asked(query, rank, False, right, right, 0.5, milliseconds, answered_on_miss, False)
 
 
 def test_the_table_has_slices_and_counts_answers_to_misses() -> None:
-    rows = [asked("Who stands?", hit=True, answered_on_miss=True), asked("where is it", hit=False, answered_on_miss=False)]
-    lines = table(rows).splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| all", "| search hit", "| search miss", "| where", "| who"]
-    everything = [cell.strip() for cell in lines[2].strip("|").split("|")]
-    assert everything[2:5] == ["50", "100", "100"]
-    assert everything[7] == "50"
+    lines = table([asked("Who stands?", 1, answered_on_miss=True), asked("where is it", None)])
+    assert [line[0] for line in lines[1:]] == ["all", "search hit", "search miss", "where", "who"]
+    assert lines[1][2:5] == ["50", "100", "100"]
+    assert lines[1][7] == "50"
+
+
+def test_answers_are_told_by_the_rank_of_what_holds_them() -> None:
+    lines = rank_table([asked("who", 1), asked("who", 1, right=0.0), asked("who", 3), asked("who", 5), asked("who", None, right=0.0)])
+    assert [line[:3] for line in lines[1:]] == [
+        ["first", "2", "50"],
+        ["second or third", "1", "100"],
+        ["further back", "1", "100"],
+        ["not found", "1", "0"],
+    ]
+
+
+def test_a_limit_on_time_counts_late_answers_as_none() -> None:
+    rows = [asked("who", 1, milliseconds=100), asked("who", 1, milliseconds=900), asked("who", 1, right=0.0, milliseconds=50)]
+    assert within(rows, 500) == (pytest.approx(2 / 3), pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert within(rows, 1000)[:2] == (1.0, pytest.approx(2 / 3))
+
+
+def test_the_report_is_a_page_with_its_plots_beside_it(tmp_path: Path) -> None:
+    rows = [asked(f"who is {i} <b>", 1 + i % 6 if i % 3 else None, milliseconds=40.0 * i) for i in range(12)]
+    rag_report.write(tmp_path, "Answers <1>", rows)
+    text, page = (tmp_path / "report.md").read_text(encoding="utf-8"), (tmp_path / "report.html").read_text(encoding="utf-8")
+    for name in ("slices.svg", "misses.svg", "rank.svg", "time.svg"):
+        assert f"({name})" in text
+        drawn = (tmp_path / name).read_text(encoding="utf-8")
+        assert drawn.startswith("<svg")
+        assert drawn in page
+    assert "Answers &lt;1&gt;" in page
+    assert "| 5,000 ms | 100 |" in text

@@ -1,38 +1,26 @@
-"""From a checkpoint to what SLIPWAY_RERANKER_SCORER reads: `python export.py CHECKPOINT --out FOLDER`.
+"""From a network to what SLIPWAY_RERANKER_SCORER reads: model.onnx (int8 per channel), tokenizer.json, and the digests of both in digests.json.
 
-Writes model.onnx (int8 per channel), tokenizer.json and the digests of both in digests.json; `python -m slipway_reranker.calibrate` adds calibration.json.
+It knows the exporter, the quantizer and that the graph must say what the network says. It refuses to know training; `slipway_reranker.calibrate` adds calibration.json.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from model import Reranker
+
+from slipway_training.errors import ExportError
+from slipway_training.reranker.model import Reranker
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
+READ = ("model.onnx", "tokenizer.json", "reading.json", "calibration.json")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Export one checkpoint."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    wanted = parser.parse_args(argv)
-    error = export(Reranker.read(wanted.checkpoint).eval(), wanted.checkpoint, wanted.out)
-    seal(wanted.out)
-    sys.stdout.write(f"{wanted.out}: {(wanted.out / 'model.onnx').stat().st_size:,} bytes, fp32 graph within {error:.1e} of the model\n")
-    return 0
-
-
-def export(scorer: Reranker, checkpoint: Path, out: Path) -> float:
-    """The graph in int8; answers the largest difference of the fp32 graph to the model on padded input, and stops where it is no rounding error."""
+def export(scorer: Reranker, tokenizer: Path, out: Path) -> float:
+    """The graph in int8; answers the largest difference of the fp32 graph to the model on padded input. Raises ExportError where that is no rounding error."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     out.mkdir(parents=True, exist_ok=True)
@@ -48,10 +36,10 @@ def export(scorer: Reranker, checkpoint: Path, out: Path) -> float:
         )  # fmt: skip
     error = _difference(plain, scorer)
     if error > 1e-4:
-        raise SystemExit(f"the exported graph differs from the model by {error:.2g}")
+        raise ExportError(f"the exported graph differs from the model by {error:.2g}")
     quantize_dynamic(str(plain), str(out / "model.onnx"), per_channel=True, weight_type=QuantType.QInt8)
     plain.unlink()
-    shutil.copyfile(checkpoint / "tokenizer.json", out / "tokenizer.json")
+    shutil.copyfile(tokenizer, out / "tokenizer.json")
     return error
 
 
@@ -69,10 +57,6 @@ def _difference(graph: Path, scorer: Reranker) -> float:
 
 def seal(out: Path) -> None:
     """Write the digests of all files that the service reads."""
-    found = [name for name in ("model.onnx", "tokenizer.json", "calibration.json") if (out / name).is_file()]
+    found = [name for name in READ if (out / name).is_file()]
     digests = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in found}
     (out / "digests.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -53,7 +53,7 @@ class Layer(nn.Module):
         self.attention = Attention(hidden, shape["num_attention_heads"], shut)
         self.first_norm, self.second_norm = nn.LayerNorm(hidden, epsilon), nn.LayerNorm(hidden, epsilon)
         self.inner, self.outer = nn.Linear(hidden, shape["intermediate_size"]), nn.Linear(shape["intermediate_size"], hidden)
-        self.dropout = nn.Dropout(0.1)
+        self.dropout = nn.Dropout(shape.get("dropout", 0.1))
 
     def forward(self, hidden: Tensor, part: Tensor, padding: Tensor) -> Tensor:
         hidden = self.first_norm(hidden + self.dropout(self.attention(hidden, part, padding)))
@@ -101,7 +101,7 @@ class Reranker(nn.Module):
     def save(self, folder: Path) -> None:
         """config.json and model.safetensors."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(self.shape, indent=1), encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(self.shape | {"across": True}, indent=1), encoding="utf-8")
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}, folder / "model.safetensors")
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:

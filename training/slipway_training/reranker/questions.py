@@ -1,4 +1,4 @@
-"""Makes training sets from the open data folder: `python questions.py --data FOLDER --held-out DEVSET ... --out FOLDER`.
+"""`python -m slipway_training.reranker.questions --data FOLDER --held-out DEVSET ... --out FOLDER`: makes training sets from the open data folder.
 
 Writes BEIR-style folders (corpus.jsonl, queries.jsonl, qrels/test.tsv), whose hard negatives our own search mines afterwards. Countries, textbook modules and
 encyclopedia paragraphs that any held-out set asks about are left out. It refuses to know search and models.
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import factbook
-import textbooks
+from slipway_training.reranker import factbook, textbooks
 
 SEED = 23
 COUNTRIES = 110
@@ -49,7 +48,7 @@ class HeldOut:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the three sets and print their sizes."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="slipway_training.reranker.questions", description=(main.__doc__ or "").strip())
     parser.add_argument("--data", type=Path, required=True, help="the open data folder")
     parser.add_argument("--held-out", type=Path, nargs="+", required=True, help="BEIR-style folders that stay out of training")
     parser.add_argument("--out", type=Path, required=True)

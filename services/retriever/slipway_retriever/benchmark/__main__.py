@@ -112,7 +112,8 @@ def _service(scorer: str, cache: Path, scratch: Path) -> str:
 
 def _query(retriever: Service, reranker: Service, question: str) -> None:
     found = retriever.post("/v1/search", {"query": question, "top_k": LIST})["passages"]
-    reranker.post("/v1/rerank", {"query": question, "documents": [passage["text"] for passage in found]})
+    asked = {"query": question, "documents": [passage["text"] for passage in found], "scores": [passage["score"] for passage in found]}
+    reranker.post("/v1/rerank", {**asked, "top_n": 5})
 
 
 def _timed(call: Callable[[], None]) -> float:

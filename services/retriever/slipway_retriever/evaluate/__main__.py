@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate every folder given, or the development sets made from SLIPWAY_DATA_DIR; print a table and write a report."""
     wanted = _arguments(argv)
     out = Path(wanted.out)
-    settings = RetrieverSettings(cache_dir=out / "cache", embedder=wanted.embedder, embedder_dir=wanted.embedder_dir)
+    settings = RetrieverSettings(
+        cache_dir=out / "cache", embedder=wanted.embedder, embedder_dir=wanted.embedder_dir, precision=wanted.precision
+    )
     try:
         tests = [beir.read(Path(folder), max_queries=wanted.queries) for folder in wanted.folders or _development(out)]
     except SetMissing as error:
@@ -38,16 +40,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         corpus = Corpus(test, embedder, out / "vectors")
         ways: dict[str, Rank] = {"dense": corpus.dense, "bm25": corpus.bm25, "rank fusion": corpus.hybrid_by_rank, "hybrid": corpus.hybrid}
         if reranker is not None:
-            ways |= {f"{name} + rerank": reranker.over(ways[name], corpus.text) for name in ("hybrid",)}
+            ways["hybrid + rerank"] = reranker.over(corpus)
         rows += [_row(test, name, rank, lambda n, c=corpus: c.test.corpus[n].id) for name, rank in ways.items()]
         if wanted.pairs:
             strangers = [q for other in tests if other is not test for q in list(other.queries.values())[:STRANGERS]]
             pairs += evidence.pairs(corpus, strangers)
     notes = [f"Embedder {embedder.name}, {settings.precision}; intervals are 95 % bootstrap over queries."]
-    report.write(out, rows, "Retrieval", notes)
+    report.write(out, "Retrieval", [report.Part("What was measured", notes), *report.searches(rows)])
     if wanted.pairs:
         Path(wanted.pairs).write_text("".join(json.dumps(pair.row()) + "\n" for pair in pairs), encoding="utf-8")
-    sys.stdout.write(f"{report.table(rows)}\n\nreport: {out / 'report.html'}\n")
+    sys.stdout.write(f"{report.markdown(report.cells(rows))}\n\n{report.markdown(report.gains(rows))}\n\nreport: {out / 'report.html'}\n")
     return 0
 
 
@@ -80,6 +82,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--queries", type=int, help="at most this many queries of each set")
     parser.add_argument("--embedder", default="minilm", choices=["minilm", "bge-small", "folder", "hash"])
     parser.add_argument("--embedder-dir", type=Path)
+    parser.add_argument("--precision", default="int8", choices=["int8", "fp32"], help="of the embedder")
     parser.add_argument("--reranker", help="address of a running reranker; adds the reranked rows")
     parser.add_argument("--depth", type=int, default=20, help="passages that the reranker reads")
     parser.add_argument(

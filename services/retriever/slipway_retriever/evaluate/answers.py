@@ -1,4 +1,7 @@
-"""How good an answer is: exact match and token F1 as SQuAD defines them (Rajpurkar et al. 2016), and means over slices. It refuses to know who answered."""
+"""How good an answer is: exact match and token F1 as SQuAD defines them (Rajpurkar et al. 2016), means over slices, and what a limit on time costs.
+
+It refuses to know who answered.
+"""
 
 import re
 import string
@@ -14,10 +17,10 @@ _MARKS = re.compile(r"\[\d+\]")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question put to the API. `hit`: an answering file was among the first k of the search; `miss_*`: asked again of a store without it."""
+    """One question put to the API. `rank`: of the first answering file among the search's first k, from 1; `miss_*`: asked again of a store without it."""
 
     query: str
-    hit: bool
+    rank: int | None
     abstained: bool
     exact: float
     f1: float
@@ -25,6 +28,11 @@ class Asked:
     milliseconds: float
     miss_answered: bool
     miss_quoted: bool
+
+    @property
+    def hit(self) -> bool:
+        """An answering file was among the first k of the search."""
+        return self.rank is not None
 
     @property
     def slice(self) -> str:
@@ -54,32 +62,72 @@ def _f1(ours: Sequence[str], theirs: Sequence[str]) -> float:
     return 2 * shared / (len(ours) + len(theirs)) if shared else 0.0
 
 
-def table(asked: Sequence[Asked]) -> str:
-    """Means with 95 % bootstrap intervals: of all, of hits and misses of the search, and by question word."""
-    groups: dict[str, list[Asked]] = {
+def groups(asked: Sequence[Asked]) -> dict[str, list[Asked]]:
+    """All, hits and misses of the search, and every question word."""
+    made: dict[str, list[Asked]] = {
         "all": list(asked),
         "search hit": [a for a in asked if a.hit],
         "search miss": [a for a in asked if not a.hit],
     }
-    for name in sorted({a.slice for a in asked}):
-        groups[name] = [a for a in asked if a.slice == name]
-    head = "| questions | n | hit@k | EM | F1 | abstained | citation precision | answered on a miss | of these quotes | p50 ms | p90 ms |"
-    return "\n".join([head, "|" + "---|" * 11, *(_line(name, rows) for name, rows in groups.items() if rows)])
+    made |= {name: [a for a in asked if a.slice == name] for name in sorted({a.slice for a in asked})}
+    return {name: rows for name, rows in made.items() if rows}
 
 
-def _line(name: str, rows: Sequence[Asked]) -> str:
+def by_rank(asked: Sequence[Asked]) -> dict[str, list[Asked]]:
+    """By where the search had put the first answering file."""
+    made = {
+        "first": [a for a in asked if a.rank == 1],
+        "second or third": [a for a in asked if a.rank in (2, 3)],
+        "further back": [a for a in asked if a.rank is not None and a.rank > 3],
+        "not found": [a for a in asked if a.rank is None],
+    }
+    return {name: rows for name, rows in made.items() if rows}
+
+
+def table(asked: Sequence[Asked]) -> list[list[str]]:
+    """Means with 95 % bootstrap intervals, by `groups`; the head first."""
+    head = [
+        "questions",
+        "n",
+        "hit@k",
+        "EM",
+        "F1",
+        "abstained",
+        "citation precision",
+        "answered on a miss",
+        "of these quotes",
+        "p50 ms",
+        "p90 ms",
+    ]
+    return [head, *(_line(name, rows) for name, rows in groups(asked).items())]
+
+
+def rank_table(asked: Sequence[Asked]) -> list[list[str]]:
+    """What becomes of an answer, by where the search had put the passage that holds it."""
+    rows = by_rank(asked).items()
+    head = ["the answering file stood", "n", "EM", "F1", "abstained"]
+    return [head, *([name, str(len(r)), mean(a.exact for a in r), mean(a.f1 for a in r), mean(a.abstained for a in r)] for name, r in rows)]
+
+
+def within(asked: Sequence[Asked], milliseconds: float) -> tuple[float, float, float]:
+    """With a limit on time: the share of questions that came back, and EM and F1 where later answers count as none."""
+    back = [a for a in asked if a.milliseconds <= milliseconds]
+    return len(back) / len(asked), sum(a.exact for a in back) / len(asked), sum(a.f1 for a in back) / len(asked)
+
+
+def _line(name: str, rows: Sequence[Asked]) -> list[str]:
     cited = [row.cited_right for row in rows if row.cited_right is not None]
     times = sorted(row.milliseconds for row in rows)
     wrong = [row for row in rows if row.miss_answered]
-    cells = [
-        name, str(len(rows)), _mean(row.hit for row in rows), _mean(row.exact for row in rows), _mean(row.f1 for row in rows),
-        _mean(row.abstained for row in rows), _mean(cited), _mean(row.miss_answered for row in rows), _mean(row.miss_quoted for row in wrong),
+    return [
+        name, str(len(rows)), mean(row.hit for row in rows), mean(row.exact for row in rows), mean(row.f1 for row in rows),
+        mean(row.abstained for row in rows), mean(cited), mean(row.miss_answered for row in rows), mean(row.miss_quoted for row in wrong),
         f"{times[len(times) // 2]:.0f}", f"{times[int(0.9 * (len(times) - 1))]:.0f}",
     ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
 
 
-def _mean(values: Iterable[float | bool | None]) -> str:
+def mean(values: Iterable[float | bool | None]) -> str:
+    """In percent, with its interval from five values on."""
     found = [float(value) for value in values if value is not None]
     if not found:
         return "-"

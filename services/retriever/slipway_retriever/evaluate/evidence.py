@@ -14,22 +14,24 @@ DEPTHS = (6, 12, 20)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One query with the passages shown for it; `relevant` are the places of those that answer."""
+    """One query with the passages shown for it; `relevant` are the places of those that answer, `scores` what hybrid search gave each."""
 
     test: str
     query: str
     documents: tuple[str, ...]
     relevant: tuple[int, ...]
+    scores: tuple[float, ...]
 
     @property
     def answerable(self) -> bool:
         """Whether one of the documents answers."""
         return bool(self.relevant)
 
-    def row(self) -> dict[str, str | list[str] | list[int] | bool]:
+    def row(self) -> dict[str, str | list[str] | list[int] | list[float] | bool]:
         """As JSON."""
         return {
             "set": self.test, "query": self.query, "documents": list(self.documents), "answerable": self.answerable, "relevant": list(self.relevant),
+            "scores": list(self.scores),
         }  # fmt: skip
 
 
@@ -41,16 +43,17 @@ def pairs(corpus: Corpus, strangers: Sequence[str]) -> list[Pair]:
     out: list[Pair] = []
     for place, (query, text) in enumerate(corpus.test.queries.items()):
         depth, relevant = DEPTHS[place % len(DEPTHS)], corpus.test.relevant[query]
-        ranked = corpus.hybrid(text)
-        missed = [number for number in ranked if corpus.test.corpus[number].id not in relevant][:depth]
-        if any(corpus.test.corpus[number].id in relevant for number in ranked[:depth]):
+        ranked = corpus.scored(text).blended
+        missed = [(number, score) for number, score in ranked if corpus.test.corpus[number].id not in relevant][:depth]
+        if any(corpus.test.corpus[number].id in relevant for number, _ in ranked[:depth]):
             out.append(_pair(corpus, text, ranked[:depth], relevant))
         out.append(_pair(corpus, text, missed, ()))
     for place, text in enumerate(strangers):
-        out.append(_pair(corpus, text, corpus.hybrid(text)[: DEPTHS[place % len(DEPTHS)]], ()))
+        out.append(_pair(corpus, text, corpus.scored(text).blended[: DEPTHS[place % len(DEPTHS)]], ()))
     return out
 
 
-def _pair(corpus: Corpus, query: str, numbers: Sequence[int], relevant: Collection[str]) -> Pair:
-    places = tuple(place for place, number in enumerate(numbers) if corpus.test.corpus[number].id in relevant)
-    return Pair(corpus.test.name, query, tuple(corpus.text(number) for number in numbers), places)
+def _pair(corpus: Corpus, query: str, ranked: Sequence[tuple[int, float]], relevant: Collection[str]) -> Pair:
+    places = tuple(place for place, (number, _) in enumerate(ranked) if corpus.test.corpus[number].id in relevant)
+    scores = tuple(round(min(1.0, max(0.0, score)), 6) for _, score in ranked)
+    return Pair(corpus.test.name, query, tuple(corpus.text(number) for number, _ in ranked), places, scores)

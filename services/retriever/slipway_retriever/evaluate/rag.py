@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from slipway_retriever.evaluate import answers, beir
+from slipway_retriever.evaluate import answers, beir, rag_report
 from slipway_retriever.evaluate.answers import Asked
 from slipway_retriever.evaluate.beir import Doc, TestSet
 
@@ -91,11 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     test = beir.read(wanted.folder, max_queries=wanted.queries)
     truths = beir.answers(wanted.folder)
     asked = run(platform, test, truths, wanted.documents, wanted.top_k)
-    text = f"# Answers through the API: {test.name}, k = {wanted.top_k}\n\nIn percent, with 95 % bootstrap intervals over questions.\n\n{answers.table(asked)}\n"
-    wanted.out.mkdir(parents=True, exist_ok=True)
-    (wanted.out / "report.md").write_text(text, encoding="utf-8")
+    rag_report.write(wanted.out, f"Answers through the API: {test.name}, k = {wanted.top_k}", asked)
     (wanted.out / "asked.jsonl").write_text("".join(json.dumps(_row(one)) + "\n" for one in asked), encoding="utf-8")
-    sys.stdout.write(f"{text}\nreport: {wanted.out / 'report.md'}\n")
+    sys.stdout.write(f"{(wanted.out / 'report.md').read_text(encoding='utf-8')}\nreport: {wanted.out / 'report.html'}\n")
     return 0
 
 
@@ -144,7 +142,7 @@ def _asked(platform: Platform, query: str, truths: Sequence[str], right: Collect
     cited = [note["file_id"] for note in notes if note["type"] == "file_citation"]
     return Asked(
         query=query,
-        hit=bool(set(platform.found(query, whole, k)) & set(right)),
+        rank=next((rank for rank, file in enumerate(platform.found(query, whole, k), start=1) if file in right), None),
         abstained=_has(message, "abstention"),
         exact=answers.exact(text, truths),
         f1=answers.f1(text, truths),
@@ -160,7 +158,7 @@ def _has(message: dict[str, Any], kind: str) -> bool:
 
 
 def _row(one: Asked) -> dict[str, Any]:
-    names = ("hit", "abstained", "exact", "f1", "cited_right", "milliseconds", "miss_answered", "miss_quoted")
+    names = ("rank", "abstained", "exact", "f1", "cited_right", "milliseconds", "miss_answered", "miss_quoted")
     return {name: getattr(one, name) for name in names} | {"query": one.query, "slice": one.slice}
 
 

@@ -109,22 +109,23 @@ class Reranker:
         self._address = address.rstrip("/")
         self.depth = depth
 
-    def order(self, query: str, texts: Sequence[str]) -> tuple[list[int], float]:
-        """The places of `texts`, best first, and the evidence that they hold an answer."""
-        body = json.dumps({"query": query[:16384], "documents": [text[:65536] for text in texts]}).encode()
-        request = urllib.request.Request(f"{self._address}/v1/rerank", data=body, headers={"content-type": "application/json"})  # noqa: S310
+    def order(self, query: str, texts: Sequence[str], scores: Sequence[float]) -> tuple[list[int], float]:
+        """The places of `texts`, best first, and the evidence that they hold an answer. `scores` are the first stage's."""
+        body = {"query": query[:16384], "documents": [text[:65536] for text in texts], "scores": [min(1.0, max(0.0, s)) for s in scores]}
+        raw, kind = json.dumps(body).encode(), {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self._address}/v1/rerank", data=raw, headers=kind)  # noqa: S310
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 the address is the operator's own
             scored = json.load(answer)
         return [result["index"] for result in scored["results"]], scored["evidence"]
 
-    def over(self, rank: Rank, text: Callable[[int], str]) -> Rank:
-        """`rank` with its first `depth` results put into the reranker's order."""
+    def over(self, corpus: Corpus) -> Rank:
+        """Hybrid search with its first `depth` results put into the reranker's order."""
 
         def reranked(query: str) -> list[int]:
-            found = rank(query)
+            found = corpus.scored(query).blended[:DEPTH]
             head = found[: self.depth]
-            places, _ = self.order(query, [text(number) for number in head]) if head else ([], 0.0)
-            return [head[place] for place in places] + found[self.depth :]
+            places, _ = self.order(query, [corpus.text(number) for number, _ in head], [score for _, score in head]) if head else ([], 0.0)
+            return [head[place][0] for place in places] + [number for number, _ in found[self.depth :]]
 
         return reranked
 

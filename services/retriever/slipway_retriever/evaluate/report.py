@@ -1,14 +1,17 @@
-"""Figures as a Markdown and an HTML page, plots drawn as plain SVG. It refuses to compute any figure."""
+"""Figures as a Markdown and an HTML page with the same plots beside them. It refuses to compute any figure and to know what was measured."""
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from slipway_retriever.evaluate import plots
 from slipway_retriever.evaluate.measures import Interval
 
 MEASURES = ("nDCG@10", "Recall@5", "Recall@20", "MRR@10")
-_COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#a463f2")
+_STYLE = (
+    "body{font:15px sans-serif;max-width:70em;margin:2em auto}td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2){text-align:left}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,52 +26,91 @@ class Row:
     milliseconds: float
 
 
-def write(out: Path, rows: Sequence[Row], heading: str, notes: Sequence[str]) -> None:
-    """Write `report.md` and `report.html` into `out`."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section of a report: a sentence or two, a table (head first), and plots by file name."""
+
+    title: str
+    notes: Sequence[str] = ()
+    table: Sequence[Sequence[str]] = ()
+    plots: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def write(out: Path, heading: str, parts: Sequence[Part]) -> None:
+    """Write `report.md`, `report.html` and the plots into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.md").write_text("\n".join([f"# {heading}", "", *notes, "", table(rows), ""]), encoding="utf-8")
-    plots = "".join(_plot(rows, measure) for measure in MEASURES[:2])
-    body = f"<h1>{html.escape(heading)}</h1>{''.join(f'<p>{html.escape(n)}</p>' for n in notes)}{_html_table(rows)}{plots}"
-    style = "body{font:15px sans-serif;max-width:60em;margin:2em auto}td,th{padding:.2em .8em;text-align:right}td:nth-child(-n+2){text-align:left}"
-    page = f"<!doctype html><meta charset=utf-8><title>{html.escape(heading)}</title><style>{style}</style>{body}"
-    (out / "report.html").write_text(page, encoding="utf-8")
+    text, page = [f"# {heading}"], [f"<h1>{html.escape(heading)}</h1>"]
+    for part in parts:
+        text += [
+            f"## {part.title}",
+            *part.notes,
+            *([markdown(part.table)] if part.table else []),
+            *(f"![{name}]({name})" for name in part.plots),
+        ]
+        page += [
+            f"<h2>{html.escape(part.title)}</h2>",
+            *(f"<p>{html.escape(note)}</p>" for note in part.notes),
+            _html(part.table),
+            *part.plots.values(),
+        ]
+        for name, drawn in part.plots.items():
+            (out / name).write_text(drawn, encoding="utf-8")
+    (out / "report.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    whole = f"<!doctype html><meta charset=utf-8><title>{html.escape(heading)}</title><style>{_STYLE}</style>{''.join(page)}"
+    (out / "report.html").write_text(whole, encoding="utf-8")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A Markdown table: measures in points, 95 % intervals in brackets."""
+def searches(rows: Sequence[Row]) -> list[Part]:
+    """The sections of a comparison of searches."""
+    tests = list(dict.fromkeys(row.test for row in rows))
+    drawn: dict[str, str] = {}
+    for measure in MEASURES[:2]:
+        groups = {test: {row.way: row.measures[measure] for row in rows if row.test == test} for test in tests}
+        drawn[f"{measure.lower().replace('@', '-')}.svg"] = plots.bars(f"{measure}, points, with 95 % intervals", groups)
+    return [Part("Searches", table=cells(rows), plots=drawn), Part("Against the better of dense search and BM25", table=gains(rows))]
+
+
+def cells(rows: Sequence[Row]) -> list[list[str]]:
+    """Measures in points, 95 % intervals in brackets."""
     head = ["set", "search", "queries", *MEASURES, "ms per query"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in rows)])
+    return [
+        head,
+        *([row.test, row.way, str(row.queries), *(figure(row.measures[m]) for m in MEASURES), f"{row.milliseconds:.1f}"] for row in rows),
+    ]
 
 
-def _cells(row: Row) -> list[str]:
-    return [row.test, row.way, str(row.queries), *(_figure(row.measures[m]) for m in MEASURES), f"{row.milliseconds:.1f}"]
+def gains(rows: Sequence[Row]) -> list[list[str]]:
+    """What fusion and reranking add in nDCG@10 to the better of dense search and BM25, set by set."""
+    found = {(row.test, row.way): 100 * row.measures["nDCG@10"].mean for row in rows}
+    others = [way for way in dict.fromkeys(row.way for row in rows) if way not in ("dense", "bm25")]
+    out = [["set", "the better of the two", *others]]
+    for test in dict.fromkeys(row.test for row in rows):
+        better = max((way for way in ("dense", "bm25") if (test, way) in found), key=lambda way: found[test, way], default=None)
+        if better is not None:
+            best = found[test, better]
+            out.append(
+                [test, f"{better} {best:.1f}", *(f"{found[test, way] - best:+.1f}" if (test, way) in found else "-" for way in others)]
+            )
+    return out
 
 
-def _figure(value: Interval) -> str:
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """A table, its head first."""
+    head, *lines = table
+    return "\n".join([f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def figure(value: Interval) -> str:
+    """In points, with its interval."""
     return f"{100 * value.mean:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
 
 
-def _html_table(rows: Sequence[Row]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("set", "search", "queries", *MEASURES, "ms"))
-    lines = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(row))}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{lines}</table>"
+def _html(table: Sequence[Sequence[str]]) -> str:
+    if not table:
+        return ""
+    rows = [f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in line)}</tr>" for tag, line in _tagged(table)]
+    return f"<table>{''.join(rows)}</table>"
 
 
-def _plot(rows: Sequence[Row], measure: str) -> str:
-    """Grouped bars with their intervals, one group per test set."""
-    tests = list(dict.fromkeys(row.test for row in rows))
-    ways = list(dict.fromkeys(row.way for row in rows))
-    width, height, bar = 40 + len(tests) * (len(ways) * 26 + 30), 260, 22
-    parts = [f'<text x="4" y="14">{measure}</text>']
-    for row in rows:
-        value = row.measures[measure]
-        x = 40 + tests.index(row.test) * (len(ways) * 26 + 30) + ways.index(row.way) * 26
-        top, low, high = (height - 30 - 190 * v for v in (value.mean, value.low, value.high))
-        colour = _COLOURS[ways.index(row.way) % len(_COLOURS)]
-        parts.append(f'<rect x="{x}" y="{top:.1f}" width="{bar}" height="{height - 30 - top:.1f}" fill="{colour}"/>')
-        parts.append(f'<path d="M{x + bar / 2} {low:.1f}V{high:.1f}" stroke="#333"/>')
-    for i, test in enumerate(tests):
-        parts.append(f'<text x="{40 + i * (len(ways) * 26 + 30)}" y="{height - 10}">{html.escape(test)}</text>')
-    legend = " ".join(f'<span style="color:{_COLOURS[i % len(_COLOURS)]}">&#9632;</span> {html.escape(way)}' for i, way in enumerate(ways))
-    return f'<p>{legend}</p><svg width="{width}" height="{height}" font-size="12">{"".join(parts)}</svg>'
+def _tagged(table: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
+    return [("td" if number else "th", line) for number, line in enumerate(table)]

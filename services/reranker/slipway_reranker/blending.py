@@ -1,0 +1,164 @@
+"""Fits a cross-encoder's blend: the weights and the scale of relevance, the evidence, and when the first passages are enough.
+
+It knows lists and the scorer's signals. It refuses to know how lists were found.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from slipway_reranker.blend import NO_LEAD, Blend, evidence_signals, relevance_signals
+from slipway_reranker.cross_encoder import CrossEncoder, ahead, first_order, stages
+from slipway_reranker.evidence import Calibration, Signals
+from slipway_reranker.fitting import Matrix, auc, balanced, calibration_error, listwise, logistic
+from slipway_reranker.overlap import compare
+from slipway_reranker.pairs import PairReader
+from slipway_reranker.settings import RerankerSettings
+
+if TYPE_CHECKING:
+    from slipway_reranker.calibrate import Listed, Rows
+
+LEADS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, NO_LEAD)
+LOSS = 0.002
+"""nDCG@10 that reading less may cost: a fifth of a point."""
+READ_FILES = ("model.onnx", "tokenizer.json", "reading.json", "calibration.json")
+Order = Callable[["Seen"], Matrix]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A list as the scorer sees it: RELEVANCE_SIGNALS [passages, signals], the words' signals, and the order in which passages are read."""
+
+    row: "Listed"
+    signals: Matrix
+    words: Signals | None
+    order: tuple[int, ...]
+
+    def ndcg(self, scores: Matrix) -> float:
+        """nDCG@10 of the list in the order of `scores`."""
+        gains = [
+            1 / math.log2(rank + 2) for rank, place in enumerate(np.argsort(-scores, kind="stable")[:10]) if place in self.row.relevant
+        ]
+        return sum(gains) / sum(1 / math.log2(rank + 2) for rank in range(min(10, len(self.row.relevant))))
+
+
+def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
+    """Fit the folder's blend, write its calibration.json and digests.json, and tell the figures.
+
+    Relevance is fitted on all lists; what is told of the order is measured on each set with weights fitted on the other sets. Evidence is fitted on two
+    thirds of the questions.
+    """
+    from slipway_reranker.calibrate import fit as fit_evidence
+    from slipway_reranker.calibrate import rows_of
+
+    # Without the folder's own calibration, which may be of an earlier form.
+    seen = look(CrossEncoder(folder.name, PairReader.load(folder, RerankerSettings()), Blend()), lists)
+    scored = all(one.row.scores for one in seen)
+    alone = fit_relevance(seen, first=False)
+    relevance = fit_relevance(seen, first=True) if scored else alone
+    odds = [_odds(one, relevance) for one in seen]
+    rows = rows_of([one.row for one in seen], [evidence_signals(o.tolist(), one.words) for o, one in zip(odds, seen, strict=True)])
+    blend = Blend(alone, relevance, fit_evidence(rows), enough([one for one in seen if one.row.relevant], relevance))
+    blend.write(folder / "calibration.json")
+    seal(folder)
+    return blend, rows, told(seen, odds, blend)
+
+
+def look(scorer: CrossEncoder, lists: "Sequence[Listed]") -> list[Seen]:
+    """Read every pair once."""
+    known: dict[tuple[str, str], float] = {}
+    out: list[Seen] = []
+    for row in tqdm(lists, "reading", unit="lists"):
+        found = compare(row.query, row.documents)
+        new = [place for place, text in enumerate(row.documents) if (row.query, text) not in known]
+        if new:
+            known |= {
+                (row.query, row.documents[place]): logit
+                for place, logit in scorer.read(row.query, row.documents, new, found).logits.items()
+            }
+        signals = [
+            relevance_signals(known[row.query, text], place, row.scores[place] if row.scores else None)
+            for place, text in enumerate(row.documents)
+        ]
+        out.append(Seen(row, np.array(signals), found.words, tuple(first_order(found.matches))))
+    return out
+
+
+def fit_relevance(seen: Sequence[Seen], *, first: bool) -> Calibration:
+    """Listwise weights, every set weighing the same, and their scale (Platt 1999) over all passages. `first`: the first stage's scores are looked at."""
+    columns = [0, 1, 2] if first else [0, 1]
+    right = [one for one in seen if one.row.relevant]
+    lists = [(one.signals[:, columns], np.isin(np.arange(len(one.signals)), one.row.relevant)) for one in right]
+    weights = np.zeros(3)
+    weights[columns] = listwise(lists, balanced([one.row.set for one in right]))
+    scores = np.concatenate([one.signals @ weights for one in seen])
+    truths = np.concatenate([np.isin(np.arange(len(one.signals)), one.row.relevant) for one in seen])
+    scale = logistic(scores[:, None], truths, np.ones(len(scores)))
+    return Calibration(scale.bias, tuple(round(float(scale.weights[0] * weight), 4) for weight in weights))
+
+
+def enough(seen: Sequence[Seen], relevance: Calibration) -> float:
+    """The least lead of the best among those read from which the others need not be read, at a loss of LOSS."""
+    full = np.mean([one.ndcg(_odds(one, relevance)) for one in seen])
+    return next(least for least in LEADS if np.mean([one.ndcg(early(one, relevance, least)) for one in seen]) >= full - LOSS)
+
+
+def told(seen: Sequence[Seen], odds: Sequence[Matrix], blend: Blend) -> str:
+    """nDCG@10 within the lists that hold an answer: as given, by the logit, and by the blend fitted on the other sets; what is read; relevance as a chance."""
+    lines = ["| set | lists | as given | logit alone | blend | blend with scores | with early exit | passages read |", "|" + "---|" * 8]
+    held = [one for one in seen if one.row.relevant]
+    names = sorted({one.row.set for one in held})
+    found: dict[str, list[list[float]]] = {}
+    for name in names:
+        others = [one for one in seen if one.row.set != name] or list(seen)
+        alone, scored = (fit_relevance(others, first=first) for first in (False, True))
+        found[name] = [_ways(one, alone, scored, blend.lead) for one in held if one.row.set == name]
+    found["all"] = [row for rows in found.values() for row in rows]
+    for name, rows in found.items():
+        means = np.mean(np.array(rows), axis=0)
+        lines.append(f"| {name} | {len(rows)} | {' | '.join(f'{100 * value:.1f}' for value in means[:-1])} | {100 * means[-1]:.0f} % |")
+    values = 1 / (1 + np.exp(-np.concatenate(odds)))
+    truths = np.concatenate([np.isin(np.arange(len(o)), one.row.relevant) for o, one in zip(odds, seen, strict=True)])
+    ending = f"relevance as a chance: AUC {auc(values, truths):.3f}, ECE {calibration_error(values, truths):.3f}; reading ends at a lead of {blend.lead}"
+    return "\n".join([*lines, "", "Blends: each set by weights that were fitted on the other sets.", ending])
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of what the service reads."""
+    found = [name for name in READ_FILES if (folder / name).is_file()]
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in found}
+    (folder / "digests.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
+
+
+def early(one: Seen, relevance: Calibration, least: float) -> Matrix:
+    """The log odds that the service ends up with: what it does not read stands below what it read."""
+    odds = _odds(one, relevance)
+    end = _ends(one, odds, least)
+    floor = min(odds[list(one.order[:end])])
+    for rank, place in enumerate(one.order[end:], start=end):
+        odds[place] = floor - 1 - rank / len(one.order)
+    return odds
+
+
+def _ends(one: Seen, odds: Matrix, least: float) -> int:
+    """How many passages are read."""
+    return next((end for _, end in stages(len(one.order)) if ahead(odds[list(one.order[:end])].tolist()) >= least), len(one.order))
+
+
+def _ways(one: Seen, alone: Calibration, scored: Calibration, lead: float) -> list[float]:
+    odds = _odds(one, scored)
+    return [
+        one.ndcg(-np.arange(len(one.signals), dtype=float)), one.ndcg(one.signals[:, 0]), one.ndcg(_odds(one, alone)), one.ndcg(odds),
+        one.ndcg(early(one, scored, lead)), _ends(one, odds, lead) / len(one.order),
+    ]  # fmt: skip
+
+
+def _odds(one: Seen, relevance: Calibration) -> Matrix:
+    return one.signals @ np.array(relevance.weights) + relevance.bias

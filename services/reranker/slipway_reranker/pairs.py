@@ -1,0 +1,156 @@
+"""Query and passage as one sequence through the graph: windows, tokens, batches, one logit a pair.
+
+It knows tokenizer, graph and batching. It refuses to know what a logit means and which passages are worth reading.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from slipway_shared.window import best_window, estimated_tokens
+
+from slipway_reranker.scorer import ScorerMissing
+from slipway_reranker.settings import RerankerSettings
+
+DEFAULT_PAIR_TOKENS = 192
+SPECIAL_TOKENS = 4
+
+
+class Session(Protocol):
+    """The two verbs of onnxruntime's InferenceSession that are used here."""
+
+    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]: ...
+
+
+class Encoding(Protocol):
+    ids: list[int]
+    type_ids: list[int]
+    overflowing: "list[Encoding]"
+
+
+class PairTokenizer(Protocol):
+    def encode_batch(self, pairs: list[tuple[str, str]]) -> list[Encoding]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Logits of the passages that were read, by their place, and the places that were read only in part."""
+
+    logits: dict[int, float]
+    truncated: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """reading.json of a model's folder: how the model was trained to read. Without one, 192 tokens and no windows.
+
+    `window`: passages are cut to their best stretch before they are read, so that a pair has about `max_pair_tokens` tokens; else they lose their end.
+    """
+
+    max_pair_tokens: int = DEFAULT_PAIR_TOKENS
+    window: bool = False
+
+    @classmethod
+    def of(cls, folder: Path, settings: RerankerSettings) -> "Reading":
+        """The folder's, with what the settings say instead; raises ScorerMissing."""
+        path = folder / "reading.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            return cls(settings.max_pair_tokens or int(raw.get("max_pair_tokens", DEFAULT_PAIR_TOKENS)), bool(raw.get("window", False)))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ScorerMissing(f"{path} does not say how the model reads: {error!r}") from error
+
+
+class PairReader:
+    """One model folder: `model.onnx` (inputs `input_ids`, `attention_mask`, `token_type_ids`; output `logits`) and `tokenizer.json`."""
+
+    def __init__(self, session: Session, tokenizer: PairTokenizer, reading: Reading, batch_tokens: int) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._reading = reading
+        self._batch_tokens = batch_tokens
+
+    @classmethod
+    def load(cls, folder: Path, settings: RerankerSettings) -> "PairReader":
+        """Verify and load; raises ScorerMissing with file and cause."""
+        from tokenizers import Tokenizer
+
+        for name in ("model.onnx", "tokenizer.json"):
+            if not (folder / name).is_file():
+                raise ScorerMissing(f"SLIPWAY_RERANKER_SCORER names a folder without {name}: {folder}")
+        _verify(folder)
+        reading = Reading.of(folder, settings)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(reading.max_pair_tokens)  # the longer of the two loses
+        return cls(_session(folder / "model.onnx", settings.threads), cast(PairTokenizer, tokenizer), reading, settings.batch_tokens)
+
+    def read(self, query: str, documents: Sequence[str], places: Sequence[int], weight: Mapping[str, float]) -> Read:
+        """The logits of `places`: one forward pass per token budget, shortest pairs first, so that little padding is computed."""
+        texts = [self._seen(query, documents[place], weight) for place in places]
+        encodings = self._tokenizer.encode_batch([(query, text) for text in texts])
+        rows = [(encoding.ids, encoding.type_ids) for encoding in encodings]
+        logits: dict[int, float] = {}
+        for batch in _batches([len(ids) for ids, _ in rows], self._batch_tokens):
+            for i, logit in zip(batch, self._forward([rows[i] for i in batch]), strict=True):
+                logits[places[i]] = logit
+        whole = [
+            not encoding.overflowing and text == documents[place] for place, encoding, text in zip(places, encodings, texts, strict=True)
+        ]
+        return Read(logits, tuple(place for place, all_of_it in zip(places, whole, strict=True) if not all_of_it))
+
+    def _seen(self, query: str, document: str, weight: Mapping[str, float]) -> str:
+        if not self._reading.window:
+            return document
+        limit = self._reading.max_pair_tokens
+        return best_window(document, weight, max(limit // 2, limit - estimated_tokens(query) - SPECIAL_TOKENS))
+
+    def _forward(self, rows: list[tuple[list[int], list[int]]]) -> list[float]:
+        width = max(len(ids) for ids, _ in rows)
+        ids = np.zeros((len(rows), width), dtype=np.int64)
+        types, mask = np.zeros_like(ids), np.zeros_like(ids)
+        for i, (row_ids, row_types) in enumerate(rows):
+            ids[i, : len(row_ids)], types[i, : len(row_ids)], mask[i, : len(row_ids)] = row_ids, row_types, 1
+        out = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask, "token_type_ids": types})[0]
+        return [float(x) for x in out.reshape(len(rows), -1)[:, 0]]
+
+
+def _session(path: Path, threads: int) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads burn the core that the other services need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its time.
+    apart = ["SkipLayerNormFusion"]
+    return cast(Session, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart))
+
+
+def _batches(lengths: list[int], budget: int) -> list[list[int]]:
+    out: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if out and lengths[i] * (len(out[-1]) + 1) <= budget:
+            out[-1].append(i)
+        else:
+            out.append([i])
+    return out
+
+
+def _verify(folder: Path) -> None:
+    """Hold every file that digests.json names to its digest, before a native parser reads it."""
+    listed = folder / "digests.json"
+    if not listed.is_file():
+        return
+    for name, wanted in json.loads(listed.read_text(encoding="utf-8"))["files"].items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise ScorerMissing(f"{listed} names {name!r}, which is not a file beside it")
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted:
+            raise ScorerMissing(f"{folder / name} is not the file that digests.json describes: the digests differ")

@@ -1,0 +1,141 @@
+"""A folder that the recipe wrote, as the service loads and reads it: verified, in windows, stage by stage."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from slipway_reranker.app import load_scorer
+from slipway_reranker.blend import NO_LEAD, Blend
+from slipway_reranker.cross_encoder import CrossEncoder, stages
+from slipway_reranker.evidence import Calibration
+from slipway_reranker.pairs import PairReader, PairTokenizer, Reading
+from slipway_reranker.scorer import ScorerMissing
+from slipway_reranker.settings import RerankerSettings
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+EMBEDDED = Path(__file__).parents[2] / "models" / "slipway-reranker"
+TIDE = "The tide turns twice a day and nobody minds. "
+
+
+class Counting:
+    """A session whose logit is 8 for pairs that hold the token 7, else -8, and which counts the pairs that it was given."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self.widths: list[int] = []
+
+    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+        ids = feeds["input_ids"]
+        self.pairs += len(ids)
+        self.widths.append(ids.shape[1])
+        return [np.where((ids == 7).any(axis=1, keepdims=True), 8.0, -8.0).astype(np.float32)]
+
+
+def encoder(session: Counting, lead: float = NO_LEAD, batch_tokens: int = 4096) -> CrossEncoder:
+    vocabulary = {word: i for i, word in enumerate(["[UNK]", "a", "b", "c", "d", "e", "f", "answer", "question"])}
+    pieces = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    pieces.pre_tokenizer = Whitespace()
+    pieces.enable_truncation(40)
+    reader = PairReader(session, cast(PairTokenizer, pieces), Reading(40, window=True), batch_tokens)
+    one = Calibration(0.0, (1.0, 0.0, 0.0))
+    return CrossEncoder("counting", reader, Blend(one, Calibration(0.0, (1.0, 0.0, 20.0)), lead=lead))
+
+
+def relevance(scorer: CrossEncoder, documents: Sequence[str], scores: Sequence[float] | None = None) -> tuple[float, ...]:
+    return scorer.score("question", documents, scores).relevance
+
+
+def test_reading_ends_where_a_passage_is_far_ahead() -> None:
+    session = Counting()
+    found = relevance(encoder(session, lead=5.0), ["a"] * 2 + ["answer"] + ["b"] * 17)
+    assert session.pairs == 6
+    assert max(range(20), key=lambda i: found[i]) == 2
+    assert sorted(found[6:], reverse=True) == list(found[6:])
+    assert max(found[6:]) < min(found[:6])
+
+
+def test_without_one_that_is_far_ahead_everything_is_read_stage_by_stage() -> None:
+    session = Counting()
+    found = relevance(encoder(session, lead=5.0), ["a"] * 19 + ["answer"])
+    assert session.pairs == 20
+    assert max(range(20), key=lambda i: found[i]) == 19
+    assert stages(20) == [(0, 6), (6, 12), (12, 20)]
+    assert stages(12) == [(0, 6), (6, 12)]
+    assert stages(1) == [(0, 1)]
+
+
+def test_the_first_stages_scores_count_where_they_are_told() -> None:
+    documents, scores = ["a"] * 3, [0.1, 0.9, 0.5]
+    assert len(set(relevance(encoder(Counting()), documents))) == 1
+    found = relevance(encoder(Counting()), documents, scores)
+    assert sorted(range(3), key=lambda i: -found[i]) == [1, 2, 0]
+
+
+def test_a_long_passage_is_read_where_the_questions_words_stand_and_said_to_be_cut() -> None:
+    session = Counting()
+    scored = encoder(session).score("question", [TIDE * 30 + "question answer " + TIDE * 30, "answer"])
+    assert scored.relevance[0] > 0.99
+    assert scored.truncated == (0,)
+    assert max(session.widths) <= 40
+
+
+def test_batches_hold_the_token_budget() -> None:
+    session = Counting()
+    relevance(encoder(session, batch_tokens=128), ["a " * 30] * 20)
+    assert session.pairs == 20
+    assert len(session.widths) == 6  # stages of 6, 6 and 8 pairs of 31 tokens, four at once
+
+
+def test_a_calibration_of_another_form_is_refused(tmp_path: Path) -> None:
+    for name in ("model.onnx", "tokenizer.json"):
+        shutil.copyfile(EMBEDDED / name, tmp_path / name)
+    for raw in (
+        '{"relevance": {"bias": 0, "weights": [1]}, "scored": {"bias": 0, "weights": [1]}, "evidence": {"bias": 0, "weights": [1]}, "lead": 1}',
+        "[]",
+    ):
+        (tmp_path / "calibration.json").write_text(raw)
+        with pytest.raises(ScorerMissing, match=r"another number of weights|no calibration"):
+            load_scorer(RerankerSettings(scorer=str(tmp_path)))
+
+
+def test_how_a_model_reads_is_in_its_folder_and_settings_win(tmp_path: Path) -> None:
+    assert Reading.of(tmp_path, RerankerSettings()) == Reading(192, window=False)
+    (tmp_path / "reading.json").write_text(json.dumps({"max_pair_tokens": 96, "window": True}))
+    assert Reading.of(tmp_path, RerankerSettings()) == Reading(96, window=True)
+    assert Reading.of(tmp_path, RerankerSettings(max_pair_tokens=128)) == Reading(128, window=True)
+    (tmp_path / "reading.json").write_text('{"max_pair_tokens": "many"}')
+    with pytest.raises(ScorerMissing, match="how the model reads"):
+        Reading.of(tmp_path, RerankerSettings())
+
+
+def test_a_file_with_one_byte_changed_is_refused(tmp_path: Path) -> None:
+    for file in EMBEDDED.iterdir():
+        shutil.copyfile(file, tmp_path / file.name)
+    raw = bytearray((tmp_path / "model.onnx").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "model.onnx").write_bytes(raw)
+    with pytest.raises(ScorerMissing, match="digests differ"):
+        load_scorer(RerankerSettings(scorer=str(tmp_path)))
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ScorerMissing, match=r"without model\.onnx"):
+        load_scorer(RerankerSettings(scorer=str(tmp_path)))
+
+
+def test_a_service_that_cannot_load_its_scorer_does_not_start(tmp_path: Path) -> None:
+    environment = {"SLIPWAY_RERANKER_SCORER": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway_reranker", "--port", "0"], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+    assert b"without model.onnx" in done.stderr
