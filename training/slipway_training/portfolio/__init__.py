@@ -1,0 +1,1 @@
+"""Portfolio: small proofs of large recipes, each one command with a report."""
