@@ -17,6 +17,7 @@ from slipway_training.data.mixture import MixtureConfig
 from slipway_training.data.packed import open_packed
 from slipway_training.data.prepare import Prepared, prepare
 from slipway_training.errors import ConfigError, DataMissing
+from slipway_training.vocab.lock import digest
 from tokenizers import Tokenizer
 
 Prose = Callable[..., str]
@@ -59,6 +60,7 @@ def test_rows_hold_the_text_of_the_sources_by_weight(
         assert (np.flatnonzero(row[:-1] == 1) + 1).tolist()[: len(starts) - 1] == starts[1:].tolist()
         for piece in tokenizer.decode(row.tolist(), skip_special_tokens=False).split("<|end|>"):
             assert piece.strip() in text
+    assert digest(tmp_path / "out" / "tokenizer.json") == packed.tokenizer_sha256, "the tokenizer lies beside its rows"
     counts = json.loads((tmp_path / "out" / "counts.json").read_text(encoding="utf-8"))["sources"]["books"]
     assert counts["steps"]["clean"]["kept"] == 30 and counts["rows"]["taken"] == rows["books"]
     assert str(tmp_path) not in (tmp_path / "out" / "index.json").read_text(encoding="utf-8")

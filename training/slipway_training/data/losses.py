@@ -5,6 +5,7 @@ It knows Hugging Face folders and batches. It refuses to know how losses become 
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,9 @@ def row_losses(packed: Packed, model: Path, batch_rows: int, advance: Callable[[
     if not (model / "config.json").is_file():
         raise DataMissing(f"{model} holds no config.json: give the hf/ folder of a run")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = (
-        AutoModelForCausalLM.from_pretrained(model, use_safetensors=True, dtype=torch.float32, local_files_only=True).to(device).eval()
-    )
+    loaded = AutoModelForCausalLM.from_pretrained(model, use_safetensors=True, dtype=torch.float32, local_files_only=True)
+    network = cast("torch.nn.Module", loaded).to(device).eval()
+    config = cast("Any", network.config)
     if config.vocab_size < packed.vocab_size:
         raise ConfigError(
             f"the model has {config.vocab_size} tokens, the rows have {packed.vocab_size}: it was trained with another tokenizer"

@@ -5,6 +5,7 @@ digest. It refuses to know the model.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ from slipway_training.data.progress import Bars
 from slipway_training.data.spool import stamp
 from slipway_training.data.tokens import Rows, TokenSpool
 from slipway_training.errors import ConfigError
-from slipway_training.vocab.lock import load_frozen
+from slipway_training.vocab.lock import FILE, LOCK, load_frozen
 
 COUNTS = "counts.json"
 WORK = "work"
+_BESIDE = (LOCK, "tokenizer_config.json", "chat_template.jinja", "tokenizer.model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def prepare(mixture: MixtureConfig, tokenizer_at: Path, folder: Path, console: C
         packed, taken = _pack(mixture, curated, spools, folder, sha256, tokenizer.get_vocab_size(), bars)
         seconds["pack"] = time.perf_counter() - started - seconds["curate"] - seconds["tokens"]
     _write_counts(folder / COUNTS, mixture, curated, spools, taken)
+    _copy_tokenizer(tokenizer_at, folder)
     return Prepared(packed, taken, seconds)
 
 
@@ -82,6 +85,14 @@ def _pack(
             sources=curated.origins, notes=notes,
         )  # fmt: skip
     return packed, taken
+
+
+def _copy_tokenizer(at: Path, folder: Path) -> None:
+    """The tokenizer's files beside the rows: who trains on them needs no other folder."""
+    beside = at if at.is_dir() else at.parent
+    for source, name in ((beside / FILE if at.is_dir() else at, FILE), *((beside / name, name) for name in _BESIDE)):
+        if source.is_file() and source.resolve() != (folder / name).resolve():
+            shutil.copyfile(source, folder / name)
 
 
 def _write_counts(path: Path, mixture: MixtureConfig, curated: Curated, spools: dict[str, TokenSpool], taken: dict[str, Share]) -> None:
