@@ -18,13 +18,17 @@ SearchMode = Literal["hybrid", "dense", "bm25"]
 
 
 class SearchRequest(Wire):
-    """`POST /v1/search` of the retriever, for the tenant named in the header."""
+    """`POST /v1/search` of the retriever, for the tenant named in the header.
+
+    `diversity` in [0, 1]: how much passages that are unlike those above them are preferred (maximal marginal relevance); None is the retriever's own setting.
+    """
 
     query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
     vector_store_ids: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = (DEFAULT_STORE_ID,)
     top_k: Annotated[int, Field(ge=1, le=100)] = 20
     mode: SearchMode = "hybrid"
     filters: dict[str, Any] | None = None
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Passage(BaseModel):

@@ -1,4 +1,4 @@
-"""One search: embed the query, rank by vectors and by words, fuse, fold near-duplicates, answer passages.
+"""One search: embed the query, rank by vectors and by words, fuse, fold near-duplicates, spread where asked to, answer passages.
 
 It knows the order of these steps and the indexes of the stores, kept fresh as files come and go. It refuses to know HTTP.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from slipway_shared.contracts import Passage, SearchMode
 
+from slipway_retriever.diversity import spread
 from slipway_retriever.duplicates import Folder
 from slipway_retriever.filters import compile_filter
 from slipway_retriever.index.fusion import blend
@@ -33,6 +34,7 @@ class Query:
     top_k: int
     mode: SearchMode
     filters: Mapping[str, Any] | None = None
+    diversity: float = 0.0
 
 
 class Searcher:
@@ -57,9 +59,11 @@ class Searcher:
                     dense.append(shelved.vectors.search(query.vector, depth, allowed))
                 if query.mode != "dense":
                     words.append(shelved.words.search(query.text, depth, allowed))
-        return self._passages(tenant, query, _joined(dense, depth), _joined(words, depth))
+        return [passage for _, passage in self._passages(tenant, query, _joined(dense, depth), _joined(words, depth))]
 
-    def _passages(self, tenant: Tenant, query: Query, dense: list[tuple[int, float]], words: list[tuple[int, float]]) -> list[Passage]:
+    def _passages(
+        self, tenant: Tenant, query: Query, dense: list[tuple[int, float]], words: list[tuple[int, float]]
+    ) -> list[tuple[int, Passage]]:
         match query.mode:
             case "dense":
                 ranked = dense
@@ -69,14 +73,21 @@ class Searcher:
                 ranked = blend(dense, words)
         found = passages.read(tenant, [number for number, _ in ranked])
         folder = Folder()
-        out: list[Passage] = []
+        out: list[tuple[int, Passage]] = []
         for number, score in ranked:
             passage = found.get(number)
             if passage is not None and folder.is_new(passage.text):
-                out.append(passage.model_copy(update={"score": round(min(1.0, max(0.0, score)), 6)}))
-            if len(out) == query.top_k:
+                out.append((number, passage.model_copy(update={"score": round(min(1.0, max(0.0, score)), 6)})))
+            if len(out) == query.top_k and not query.diversity:
                 break
-        return out
+        return self._spread(tenant, query, out) if query.diversity else out
+
+    def _spread(self, tenant: Tenant, query: Query, found: list[tuple[int, Passage]]) -> list[tuple[int, Passage]]:
+        """The `top_k` by maximal marginal relevance; scores stay what they are, so that they no longer fall along the list."""
+        vectors = passages.vectors(tenant, [number for number, _ in found])
+        kept = [(number, passage) for number, passage in found if number in vectors]
+        rows = np.stack([vectors[number] for number, _ in kept]) if kept else np.zeros((0, 1), dtype=np.float32)
+        return [kept[place] for place in spread([passage.score for _, passage in kept], rows, query.top_k, query.diversity)]
 
 
 def _joined(parts: Sequence[tuple[Numbers, Scores]], depth: int) -> list[tuple[int, float]]:

@@ -36,6 +36,12 @@ class RetrieverSettings(ServiceSettings):
     max_files: int = Field(default=100_000, ge=1, description="per tenant")
     max_stores: int = Field(default=1000, ge=1, description="per tenant")
     exact_below: int = Field(default=20_000, ge=0, description="passages of a store up to which search is exact")
+    diversity: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how much search prefers passages unlike those above them (maximal marginal relevance); a request may say otherwise",
+    )
     qdrant: str | None = Field(
         default=None, description="address of a Qdrant that keeps the vectors instead of this process; a folder means its local mode"
     )

@@ -59,7 +59,8 @@ async def run_search(parts: Parts, tenant: Tenant, request: Request, body: Searc
         query = parts.batcher.embedder.query_prefix + body.query
         embedded = await parts.batcher.embed([query], Urgency.QUERY, seconds=request.state.context.remaining_seconds)
         vector = embedded.vectors[0]
-    wanted = Query(body.query, vector, body.vector_store_ids, body.top_k, body.mode, body.filters)
+    diversity = parts.settings.diversity if body.diversity is None else body.diversity
+    wanted = Query(body.query, vector, body.vector_store_ids, body.top_k, body.mode, body.filters, diversity)
     found = await asyncio.to_thread(parts.searcher.search, tenant, wanted)
     request.app.state.metrics.histogram("slipway_search_seconds", mode=body.mode).observe(time.perf_counter() - started)
     return SearchResponse(passages=found)

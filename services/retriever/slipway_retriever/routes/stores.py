@@ -42,7 +42,7 @@ class RankingOptions(Wire):
 
 
 class SearchStore(Wire):
-    """`POST /v1/vector_stores/{id}/search`. `mode` is our addition."""
+    """`POST /v1/vector_stores/{id}/search`. `mode` and `diversity` are our additions."""
 
     query: (
         Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
@@ -53,6 +53,7 @@ class SearchStore(Wire):
     ranking_options: RankingOptions = RankingOptions()
     rewrite_query: Literal[False] = False
     mode: Literal["hybrid", "dense", "bm25"] = "hybrid"
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 def routes() -> APIRouter:
@@ -95,6 +96,7 @@ def routes() -> APIRouter:
             top_k=body.max_num_results,
             mode=body.mode,
             filters=body.filters,
+            diversity=body.diversity,
         )
         found = await run_search(parts, tenant, request, wanted)
         kept = [passage for passage in found.passages if passage.score >= body.ranking_options.score_threshold]

@@ -73,6 +73,12 @@ def read(tenant: Tenant, numbers: Sequence[int]) -> dict[int, Passage]:
     }
 
 
+def vectors(tenant: Tenant, numbers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+    """The vectors of passages by number; those removed meanwhile are missing."""
+    rows = tenant.rows(f"SELECT number, vector FROM passages WHERE vector IS NOT NULL AND number IN ({_marks(numbers)})", numbers)  # noqa: S608
+    return {row["number"]: np.frombuffer(row["vector"], dtype="<f4") for row in rows}
+
+
 def allowed(tenant: Tenant, store_id: str, matches: Callable[[Mapping[str, str | float | bool]], bool]) -> Numbers:
     """The passages of a store whose file's attributes match."""
     rows = tenant.rows("SELECT number, attributes FROM store_files WHERE store_id = ? AND status = 'completed'", (store_id,))
