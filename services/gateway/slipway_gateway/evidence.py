@@ -16,12 +16,14 @@ Annotation = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Passages best first. `score` in [0, 1]: how likely they hold an answer; `strong`: so likely that
-    a small reader which finds none is not believed. `missing` names why there are no passages although they were wanted."""
+    a small reader which finds none is not believed. `least_support`: under this share of the best sentence's
+    overlap with the question a small reader's quote is not believed either. `missing` names why there are no passages although they were wanted."""
 
     wanted: bool = False
     passages: tuple[Passage, ...] = ()
     score: float = 0.0
     strong: bool = False
+    least_support: float = 0.0
     missing: str | None = None
 
     @property

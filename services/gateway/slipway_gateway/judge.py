@@ -12,8 +12,6 @@ from slipway_gateway import extract
 from slipway_gateway.ask import Ask
 from slipway_gateway.evidence import Annotation, Evidence, cite
 
-LEAST_SUPPORT = 0.5
-"""Under this share of the best sentence's overlap with the question, a small reader's quote is not believed. Chosen by hand, not measured."""
 Kind = Literal["answer", "ungrounded", "fallback", "abstention", "refusal"]
 
 
@@ -53,7 +51,7 @@ def judge(ask: Ask, evidence: Evidence, text: str) -> Outcome:
     if evidence.missing:
         return Outcome("ungrounded", None, ({"type": "ungrounded", "reason": evidence.missing},))
     if is_grounded(text, evidence.texts, ask.card.kind):
-        if ask.card.kind == "reader" and extract.support(ask.question, evidence.texts, text) < LEAST_SUPPORT:
+        if ask.card.kind == "reader" and extract.support(ask.question, evidence.texts, text) < evidence.least_support:
             # It quotes, but from a sentence that is about something else.
             return instead(ask, evidence, "weak_support") or Outcome("answer", None, tuple(cite(text, evidence)))
         return Outcome("answer", None, tuple(cite(text, evidence)))

@@ -126,7 +126,8 @@ class Pipeline:
         if passages is None:
             return ask, Evidence(wanted=True, missing="retriever_down")
         evidence = await self._evidence(ask, asked, passages)
-        return ask, replace(evidence, strong=evidence.score >= self._settings.strong_evidence)
+        strong = evidence.score >= self._settings.strong_evidence
+        return ask, replace(evidence, strong=strong, least_support=self._settings.least_support)
 
     async def _evidence(self, ask: Ask, asked: Retrieval, passages: list[Passage]) -> Evidence:
         """The best passages, free of instructions. Only those that would reach the prompt are looked at; what is dropped makes room for the next best."""

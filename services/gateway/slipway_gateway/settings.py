@@ -81,6 +81,12 @@ class GatewaySettings(ServiceSettings):
     strong_evidence: float = Field(
         default=0.45, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
     )
+    least_support: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of the best sentence's overlap with the question under which a reader's quote is not believed",
+    )
     candidates: int = Field(default=20, ge=1, le=100, description="passages fetched for the reranker to choose from")
     reader_tokens: int = Field(default=96, ge=1, le=4096, description="a reader's answer is held until checked, so it is bounded by this")
     safety_fail_open: bool = Field(default=False, description="serve unchecked when the safety filter is away, instead of refusing")
