@@ -47,7 +47,7 @@ def test_a_limit_on_time_counts_late_answers_as_none() -> None:
 
 def test_the_report_is_a_page_with_its_plots_beside_it(tmp_path: Path) -> None:
     rows = [asked(f"who is {i} <b>", 1 + i % 6 if i % 3 else None, milliseconds=40.0 * i) for i in range(12)]
-    rag_report.write(tmp_path, "Answers <1>", rows)
+    rag_report.write(tmp_path, "Answers <1>", {"as it is": rows, "careful": rows[:6]})
     text, page = (tmp_path / "report.md").read_text(encoding="utf-8"), (tmp_path / "report.html").read_text(encoding="utf-8")
     for name in ("slices.svg", "misses.svg", "rank.svg", "time.svg"):
         assert f"({name})" in text
@@ -56,3 +56,4 @@ def test_the_report_is_a_page_with_its_plots_beside_it(tmp_path: Path) -> None:
         assert drawn in page
     assert "Answers &lt;1&gt;" in page
     assert "| 5,000 ms | 100 |" in text
+    assert "| careful | 6 |" in text

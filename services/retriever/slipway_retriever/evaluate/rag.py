@@ -80,6 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--key", default=os.environ.get("SLIPWAY_KEY", ""), help="an API key (or SLIPWAY_KEY; `make up` writes .slipway/key)"
     )
+    parser.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="another gateway before the same retriever, with other thresholds: compared",
+    )
     parser.add_argument("--model", help="default: the first of /v1/models")
     parser.add_argument("--queries", type=int, default=60)
     parser.add_argument("--documents", type=int, default=300, help="at most so many, those that answer first")
@@ -87,33 +94,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget-seconds", type=float, default=60.0, help="a call that takes longer ends the run")
     parser.add_argument("--out", type=Path, default=Path(".slipway/eval-rag"))
     wanted = parser.parse_args(argv)
-    platform = Platform(wanted.url, wanted.key, wanted.model, wanted.budget_seconds)
+    addresses = {"as it is": wanted.url, **dict(point.split("=", 1) for point in wanted.point)}
+    platforms = {name: Platform(url, wanted.key, wanted.model, wanted.budget_seconds) for name, url in addresses.items()}
     test = beir.read(wanted.folder, max_queries=wanted.queries)
-    truths = beir.answers(wanted.folder)
-    asked = run(platform, test, truths, wanted.documents, wanted.top_k)
+    asked = run(platforms, test, beir.answers(wanted.folder), wanted.documents, wanted.top_k)
     rag_report.write(wanted.out, f"Answers through the API: {test.name}, k = {wanted.top_k}", asked)
-    (wanted.out / "asked.jsonl").write_text("".join(json.dumps(_row(one)) + "\n" for one in asked), encoding="utf-8")
+    rows = [json.dumps({"point": name, **_row(one)}) + "\n" for name, some in asked.items() for one in some]
+    (wanted.out / "asked.jsonl").write_text("".join(rows), encoding="utf-8")
     sys.stdout.write(f"{(wanted.out / 'report.md').read_text(encoding='utf-8')}\nreport: {wanted.out / 'report.html'}\n")
     return 0
 
 
-def run(platform: Platform, test: TestSet, truths: dict[str, list[str]], documents: int, k: int) -> list[Asked]:
-    """Every question that has an answer on record."""
+def run(platforms: dict[str, Platform], test: TestSet, truths: dict[str, list[str]], documents: int, k: int) -> dict[str, list[Asked]]:
+    """Every question that has an answer on record, put to every platform in turn; all of them search the stores of the first."""
     right = {doc for held in test.relevant.values() for doc in held}
     chosen = sorted(test.corpus, key=lambda doc: doc.id not in right)[: max(documents, len(right))]
-    with store(platform, chosen) as (whole, files), store(platform, [doc for doc in chosen if doc.id not in right]) as (without, _):
+    first = next(iter(platforms.values()))
+    asked: dict[str, list[Asked]] = {name: [] for name in platforms}
+    with store(first, chosen) as (whole, files), store(first, [doc for doc in chosen if doc.id not in right]) as (without, _):
         queries = [query for query in test.queries if query in truths]
-        return [
-            _asked(
-                platform,
-                test.queries[query],
-                truths[query],
-                {files[doc] for doc in test.relevant[query] if doc in files},
-                (whole, without),
-                k,
-            )
-            for query in tqdm(queries, "asking", unit="questions")
-        ]
+        for query in tqdm(queries, "asking", unit="questions"):
+            holding = {files[doc] for doc in test.relevant[query] if doc in files}
+            for name, platform in platforms.items():
+                asked[name].append(_asked(platform, test.queries[query], truths[query], holding, (whole, without), k))
+    return asked
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The report of a run through the API: tables and plots over the questions that were asked. It refuses to ask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from slipway_retriever.evaluate import answers, plots, report
@@ -11,9 +11,11 @@ BUDGETS = (250, 500, 1000, 2000, 5000)
 _MEASURES: dict[str, Callable[[Asked], float]] = {"EM": lambda a: a.exact, "F1": lambda a: a.f1, "abstained": lambda a: float(a.abstained)}
 
 
-def write(out: Path, heading: str, asked: Sequence[Asked]) -> None:
-    """`report.md`, `report.html` and their plots."""
-    report.write(out, heading, parts(asked))
+def write(out: Path, heading: str, asked: Mapping[str, Sequence[Asked]]) -> None:
+    """`report.md`, `report.html` and their plots: of the first platform, and how the others compare with it."""
+    first = next(iter(asked.values()))
+    others = [report.Part("Other operating points", ["The same questions, one after the other."], _points(asked))] if len(asked) > 1 else []
+    report.write(out, heading, [*parts(first), *others])
 
 
 def parts(asked: Sequence[Asked]) -> list[report.Part]:
@@ -52,6 +54,11 @@ def _missed(rows: Sequence[Asked]) -> dict[str, Interval]:
         "answered": interval([float(row.miss_answered) for row in rows]),
         "answered, and not as a quote": interval([float(row.miss_answered and not row.miss_quoted) for row in rows]),
     }
+
+
+def _points(asked: Mapping[str, Sequence[Asked]]) -> list[list[str]]:
+    head, *_ = answers.table(next(iter(asked.values())))
+    return [["point", *head[1:]], *([name, *answers.table(rows)[1][1:]] for name, rows in asked.items())]
 
 
 def _budgets(asked: Sequence[Asked]) -> list[list[str]]:
