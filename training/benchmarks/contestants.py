@@ -126,6 +126,7 @@ def theirs(spec: Spec, out: Path) -> Result:
     config, packed = config_of(spec, str(out)), open_packed(Path(spec.rows))
     tokenizer = load_tokenizer(Path(spec.rows) / "tokenizer.json")
     model = build(config.model, packed.vocab_size, packed.context, special_id(tokenizer, END), special_id(tokenizer, PAD), spec.seed)
+    model.set_attn_implementation("sdpa")
     order = Order((len(packed),), held_out=config.data.held_out_rows, seed=spec.seed)
     numbers = order.take(0, spec.steps * spec.batch_rows)
     clock = Clock(spec.skip)
@@ -174,7 +175,7 @@ def _held_out(model: Any, packed: Any, numbers: Any) -> float:
     """The same fp32 evaluation for both, by transformers' own loss."""
     import torch
 
-    model.eval()
+    model.eval().set_attn_implementation("sdpa")
     device = next(model.parameters()).device
     losses = list[float]()
     with torch.inference_mode():
