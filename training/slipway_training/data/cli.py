@@ -144,3 +144,31 @@ def speed(
         for s in measure(packed, batch_rows, seconds):
             table.add_row(s.reader, f"{s.rows_per_second:,.0f}", f"{s.tokens_per_second:,.0f}", f"{s.tokens_per_second / consumed:,.0f}x")
         console.print(table)
+
+
+@app.command()
+def synth(
+    config: Annotated[Path, typer.Argument(help="a generator YAML: prompts, teacher, filters, safety, bounds")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count prompts, calls and tokens, ask nobody")] = False,
+) -> None:
+    """Ask a teacher behind any OpenAI-compatible URL; keep what passes every filter; record teacher, licence and filters beside the rows."""
+    console = Console()
+    with told(console):
+        from slipway_training.config import load_typed
+        from slipway_training.data.synth.config import SynthConfig
+        from slipway_training.data.synth.generate import generate, plan
+
+        typed = load_typed(SynthConfig, config, overrides or [])
+        if dry_run:
+            table = Table("what", "value", title=f"{typed.name}: dry run", title_justify="left")
+            for row in plan(typed):
+                table.add_row(*row)
+            console.print(table)
+            return
+        journal = generate(typed, console)
+        table = Table("outcome", "prompts", title=f"{typed.name}", title_justify="left")
+        for outcome in sorted(set(journal.done.values())):
+            table.add_row(outcome, f"{sum(o == outcome for o in journal.done.values()):,}")
+        console.print(table)
+        console.print(f"{len(journal.rows):,} rows, {journal.tokens:,} teacher tokens; wrote {journal.folder}", highlight=False)

@@ -53,22 +53,27 @@ def read(reading: Reading, tally: Tally, advance: Advance | None = None) -> Iter
         )
 
 
-def _texts(reading: Reading, tally: Tally) -> Iterator[str]:
+def records(reading: Reading, tally: Tally) -> Iterator[Record]:
+    """Every record as it is: for what needs more than one text of it. Plain text is a record with the field `text`; raises DataMissing, ConfigError."""
     if reading.format == "invented":
-        yield from _invented(reading)
+        yield from ({"text": text} for text in _invented(reading))
         return
-    render = renderer(reading.text)
     for file in open_files(reading):
         with file.open() as handle:
             if reading.format == "text":
-                yield from _plain(handle, reading, tally)
-                continue
-            for record in _records(handle, reading, tally):
-                text = render(record)
-                if text is None:
-                    tally.dropped["no_text_field"] += 1
-                else:
-                    yield text
+                yield from ({"text": text} for text in _plain(handle, reading, tally))
+            else:
+                yield from _records(handle, reading, tally)
+
+
+def _texts(reading: Reading, tally: Tally) -> Iterator[str]:
+    render = renderer("text" if reading.format in ("text", "invented") else reading.text)
+    for record in records(reading, tally):
+        text = render(record)
+        if text is None:
+            tally.dropped["no_text_field"] += 1
+        else:
+            yield text
 
 
 def _invented(reading: Reading) -> Iterator[str]:
