@@ -1,6 +1,6 @@
 # One verb, one recipe. CI, pre-commit and people call only these.  `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs setup setup-dev setup-vllm test test-vllm test-fast check lint types imports fmt lock clean \
+.PHONY: help up down status logs setup setup-dev setup-vllm test test-long test-vllm test-fast check lint types imports fmt lock clean \
 	bench-generator bench-gateway bench-retrieval eval-retrieval eval-rag chaos-ingest eval-safety train-reader
 
 PYTHON ?= python3
@@ -62,6 +62,9 @@ $(VLLM)/.done: $(BIN)/uv requirements/vllm.lock
 	@$(BIN)/uv pip install --quiet --no-config --python $(VLLM) --require-hashes --no-deps -r requirements/vllm.lock
 	@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torch==2.13.0
 	@touch $@
+
+test-long: setup-dev ## what takes minutes: twenty real kills of a training run, elastic restarts, every form of sharding
+	@$(BIN)/pytest -m long
 
 test-vllm: setup-dev setup-vllm ## the tests of the vLLM engine against the real server on this CPU (about 8 minutes)
 	@SLIPWAY_GENERATOR_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest -m vllm tests/generator

@@ -14,6 +14,8 @@ from slipway_shared.manifest import find_flavors, load_verified
 
 from slipway_training.data.cli import app as data_app
 from slipway_training.pointer.cli import ablate_app
+from slipway_training.portfolio.cli import portfolio_app
+from slipway_training.pretrain.cli import app as pretrain_app
 from slipway_training.recipes import RECIPES, recipe
 from slipway_training.told import told
 from slipway_training.understand.cli import understand_app
@@ -28,8 +30,10 @@ export_app = typer.Typer(no_args_is_help=True, help="Write the flavors of a fini
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(export_app, name="export")
 app.add_typer(data_app, name="data")
+app.add_typer(pretrain_app)
 app.add_typer(ablate_app, name="ablate")
 app.add_typer(understand_app, name="understand")
+app.add_typer(portfolio_app, name="portfolio")
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value pairs laid over the recipe, such as model.layers=4 run.minutes=60")]
 Config = Annotated[Path | None, typer.Option(help="another config.yaml")]

@@ -4,13 +4,10 @@ It knows the loss (answer tokens, and for a while some passage tokens), the sche
 It refuses to know where rows come from and how progress is drawn (a callback is told).
 """
 
-import signal
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -21,6 +18,7 @@ from slipway_training import checkpoint
 from slipway_training.checkpoint import Cursor
 from slipway_training.config import OptimConfig, RunConfig
 from slipway_training.sampler import Batch, Sampler
+from slipway_training.signals import stop_on_signal
 
 HISTORY_EVERY = 10
 
@@ -68,7 +66,7 @@ def train(
     cursor = found or Cursor(fingerprint=fingerprint)
     total, started, before = sampler.tokens, time.monotonic(), cursor.seconds
     model.train()
-    with _stop_on_signal() as stopped:
+    with stop_on_signal() as stopped:
         while cursor.batch < len(sampler):
             progress = _progress(cursor, total, run)
             if progress >= 1.0 or stopped():
@@ -163,19 +161,3 @@ def row_mask(segments: Tensor) -> Tensor:
     causal = torch.ones(length, length, dtype=torch.bool).tril()
     query, key = segments[:, :, None], segments[:, None, :]
     return (causal & ((key == 0) | (key == query)))[:, None]
-
-
-@contextmanager
-def _stop_on_signal() -> Generator[Callable[[], bool]]:
-    """SIGTERM and SIGINT finish the running step instead of ending the process."""
-    seen: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

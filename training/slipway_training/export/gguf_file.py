@@ -29,13 +29,15 @@ _LAYER = {
 
 
 def write_gguf(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path, name: str) -> None:
-    """Write `model` as f16 (norms f32) with tied embeddings: there is no output tensor, llama.cpp reads the embedding for it."""
+    """Write `model` as f16 (norms f32). With tied embeddings there is no output tensor: llama.cpp reads the embedding for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
     _write_shape(writer, model, name)
     _write_tokenizer(writer, tokenizer)
     weights = {key: value.detach().float().numpy() for key, value in model.state_dict().items()}
     writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"].astype(np.float16))
+    if not model.config.tie_word_embeddings:
+        writer.add_tensor("output.weight", weights["lm_head.weight"].astype(np.float16))
     writer.add_tensor("output_norm.weight", weights["model.norm.weight"])
     numbers = sizes(model)
     for layer in range(numbers.layers):

@@ -1,0 +1,1 @@
+"""Pretraining: a Llama decoder from packed rows, restartable at any token."""
