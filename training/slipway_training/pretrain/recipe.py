@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from slipway_training import checkpoint
 from slipway_training.errors import CheckpointError
 from slipway_training.export.onnx_folder import write_hf_folder
+from slipway_training.pretrain.attention import use_causal_attention
 from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.curve import draw_log
 from slipway_training.pretrain.loop import LOG, Loop, Outcome, Step
@@ -69,6 +70,8 @@ def open_loop(config: PretrainConfig, rows: Rows, folder: Path) -> Loop:
         raise CheckpointError(f"model.vocab_size={vocabulary} is smaller than the rows' vocabulary of {packed.vocab_size}")
     pad = rows.tokenizer.token_to_id(PAD)
     llama = build(config.model, vocabulary, packed.context, rows.end, rows.end if pad is None else pad, config.run.seed)
+    if not torch.cuda.is_available():
+        use_causal_attention(llama)
     stages = packed.lengths_by_stage if config.data.curriculum else (len(packed),)
     order = Order(stages, held_out=config.data.held_out_rows, seed=config.run.seed, weights=read_weights(config.data.weights))
     name = checkpoint.fingerprint(config.model_dump(mode="json", exclude=NUMBERS), packed.digest)
