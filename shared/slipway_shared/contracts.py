@@ -61,7 +61,7 @@ class RerankRequest(Wire):
     documents: Annotated[list[Annotated[str, Field(max_length=65536)]], Field(min_length=1, max_length=256)]
     top_n: Annotated[int, Field(ge=1, le=256)] | None = None
     return_documents: bool = False
-    scores: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=256)] | None = None
+    scores: Annotated[list[Annotated[float, Field(ge=0, le=1, strict=True)]], Field(min_length=1, max_length=256)] | None = None
 
     @model_validator(mode="after")
     def _a_score_each(self) -> "RerankRequest":

@@ -11,7 +11,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
 
 from slipway_shared import errors, logs, tracing
 from slipway_shared.lifecycle import Lifecycle
@@ -175,13 +176,30 @@ def _handle_errors(app: FastAPI) -> None:
             return answer(errors.BadRequest("The request body is not valid JSON.", code="invalid_json"))
         message = f"No route {request.method} {_printable(request.url.path)}." if error.status_code in (404, 405) else str(error.detail)
         body = errors.NotFound(message, code="unknown_route") if error.status_code == 404 else errors.BadRequest(message)
-        return Response(body.json(), status_code=error.status_code, media_type="application/json", headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(request)))
+        return Response(body.json(), status_code=error.status_code, media_type="application/json", headers=headers)
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         errors.SlipwayError: slipway, RequestValidationError: validation, HTTPException: http,
     }  # fmt: skip
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
+
+
+def _methods(request: Request) -> set[str]:
+    """Every method that some route answers at this path; the framework names those of the first one only."""
+    found = [route for route in _flat(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in found for method in route.methods or ()}
+
+
+def _flat(routes: Sequence[BaseRoute]) -> Iterator[Route]:
+    for route in routes:
+        if isinstance(route, Route):
+            yield route
+        else:  # an included router
+            yield from _flat(getattr(getattr(route, "original_router", route), "routes", ()))
 
 
 def _printable(path: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,20 @@ async def test_an_endless_upload_is_cut_with_413(start: Any) -> None:
         assert (await platform.chat())["choices"]
 
 
-@pytest.mark.parametrize("path", ["/v1/files/..%2f..%2fetc", "/v1/files/a%0d%0ab", "/v1/vector_stores/" + "x" * 200])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/files/..%2f..%2fetc",
+        "/v1/files/%2e%2e",
+        "/v1/files/%2e/content",
+        "/v1/vector_stores/vs_1/files/%2e%2e",
+        "/v1/files/a%0d%0ab",
+        "/v1/vector_stores/" + "x" * 200,
+    ],
+)
 async def test_ids_that_are_no_ids_are_refused(platform: Any, path: str) -> None:
-    async with platform.client.get(path, headers=platform.auth) as response:
+    url = URL(platform.url + path, encoded=True)  # as it is: a client would resolve the dots itself
+    async with platform.client.get(url, headers=platform.auth) as response:
         assert response.status in (400, 404)
     assert platform.retriever.headers == []
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from slipway_shared import errors, manifest
 
 Arch = Literal["x86", "arm"]
-_ARCHES: dict[str, Arch] = {"x86": "x86", "x86_64": "x86", "amd64": "x86", "x64": "x86", "arm": "arm", "arm64": "arm", "aarch64": "arm"}
+ARCHES: dict[str, Arch] = {"x86": "x86", "x86_64": "x86", "amd64": "x86", "x64": "x86", "arm": "arm", "arm64": "arm", "aarch64": "arm"}
 _MEASURED = re.compile(r"(_ms|_mb|tokens_per_second)@")
 _MOBILE = re.compile(r"Android|iPhone|iPad|Mobile", re.IGNORECASE)
 _ARM = re.compile(r"aarch64|arm64|\barm\b|Android|iPhone|iPad", re.IGNORECASE)
@@ -64,8 +64,8 @@ class Build(BaseModel):
 
 def arch_of(name: str) -> Arch:
     """`x86_64`, `amd64`, `arm64`, ... as a device class; BadRequest for anything else."""
-    if (found := _ARCHES.get(name.strip().lower())) is None:
-        raise errors.BadRequest(f"arch is one of {', '.join(sorted(_ARCHES))}.", param="arch")
+    if (found := ARCHES.get(name.strip().lower())) is None:
+        raise errors.BadRequest(f"arch is one of {', '.join(sorted(ARCHES))}.", param="arch")
     return found
 
 
@@ -73,7 +73,7 @@ def sniff(headers: Mapping[str, str]) -> Device:
     """What the User-Agent and the client hints say. A browser's Device-Memory is in GiB and stops at 8; half of it is taken, for the rest is in use."""
     agent = headers.get("user-agent", "")[:512]
     hint = headers.get("sec-ch-ua-arch", "").strip('" ').lower()
-    arch = _ARCHES.get(hint) or ("arm" if _ARM.search(agent) else "x86" if _X86.search(agent) else None)
+    arch = ARCHES.get(hint) or ("arm" if _ARM.search(agent) else "x86" if _X86.search(agent) else None)
     mobile = headers.get("sec-ch-ua-mobile") == "?1" or bool(_MOBILE.search(agent))
     return Device(arch, _memory(headers.get("sec-ch-device-memory") or headers.get("device-memory")), None, mobile)
 

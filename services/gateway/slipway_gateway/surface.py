@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ValidationError
 from slipway_shared import errors
 
+from slipway_gateway.examples import ANSWERED, ASKED
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _ERROR = {
@@ -46,12 +48,10 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
         raise errors.from_validation([dict(e) for e in error.errors(include_url=False, include_input=False)]) from None
 
 
-def body_of(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
     """The request body of a route that reads `model` by itself, for `openapi_extra`."""
-    content: dict[str, Any] = {"schema": model.model_json_schema(ref_template="#/components/schemas/{model}")}
-    if example is not None:
-        content["example"] = example
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def described(model: type[BaseModel] | None = None, *, stream: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -64,6 +64,14 @@ def described(model: type[BaseModel] | None = None, *, stream: bool = False) -> 
     return {200: good, "4XX": _ERROR, "5XX": _ERROR}
 
 
+FILE: dict[int | str, dict[str, Any]] = {
+    **{status: entry for status, entry in described().items() if status != 200},
+    200: {"description": "the file", "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "the range of it that was asked for"},
+}
+"""The answers of a route that sends a file."""
+
+
 def describe(app: FastAPI) -> None:
     """Makes `/openapi.json` true to what is served: bodies that routes read themselves, the key, and errors in OpenAI's shape."""
 
@@ -73,16 +81,25 @@ def describe(app: FastAPI) -> None:
                 title=app.title, version=app.version, routes=app.routes, summary="OpenAI's API over small models of your own"
             )
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for operations in document["paths"].values():
-                for operation in operations.values():
+            for path, operations in document["paths"].items():
+                for method, operation in operations.items():
                     _hoist(operation, schemas)
                     operation["responses"].pop("422", None)
+                    _illustrate(operation, f"{method} /v1/{path.removeprefix('/').removeprefix('v1/')}")
             document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             document["security"] = [{"key": []}]
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _illustrate(operation: dict[str, Any], name: str) -> None:
+    """Puts the route's examples into its JSON bodies."""
+    for where, examples in ((operation.get("requestBody"), ASKED), (operation["responses"]["200"], ANSWERED)):
+        content: dict[str, Any] = (where or {}).get("content", {})
+        if name in examples and "application/json" in content:
+            content["application/json"].setdefault("example", examples[name])
 
 
 def _hoist(operation: dict[str, Any], schemas: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from slipway_gateway.batches.record import WINDOW_SECONDS, Batch, new_id
 from slipway_gateway.batches.runner import Runner
 from slipway_gateway.batches.store import BatchStore
 from slipway_gateway.keys import Key
+from slipway_gateway.routes.retrieval import FILE_ID
 from slipway_gateway.surface import body_of, described, parse
 
 BatchId = Annotated[str, Path(pattern=r"^batch_[0-9a-f]{32}$")]
@@ -24,7 +25,7 @@ _ENDED = "A batch that is over cannot be cancelled."
 class CreateBatch(Wire):
     """`POST /v1/batches`: a file of requests for one endpoint, to be run within a day."""
 
-    input_file_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+    input_file_id: Annotated[str, Field(pattern=FILE_ID)]
     endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
     completion_window: Literal["24h"]
     metadata: (
@@ -36,15 +37,12 @@ class CreateBatch(Wire):
     ) = None
 
 
-_EXAMPLE = {"input_file_id": "file-0123456789abcdef01234567", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-
-
 def batch_routes(store: BatchStore, files: BatchFiles, runner: Runner) -> APIRouter:
     """The routes on `store`."""
     router = APIRouter(tags=["batches"])
     one = "/v1/batches/{batch_id}"
 
-    @router.post("/v1/batches", openapi_extra=body_of(CreateBatch, _EXAMPLE), responses=described())
+    @router.post("/v1/batches", openapi_extra=body_of(CreateBatch), responses=described())
     async def create(request: Request) -> Response:
         """Run the requests of an uploaded file while nobody waits."""
         asked = parse(CreateBatch, await request.body())

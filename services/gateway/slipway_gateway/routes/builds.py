@@ -10,18 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from slipway_shared import errors
 
-from slipway_gateway.builds import Builds, Device, arch_of, sniff
+from slipway_gateway.builds import ARCHES, Builds, Device, arch_of, sniff
 from slipway_gateway.keys import Key
-from slipway_gateway.surface import described
+from slipway_gateway.surface import FILE, described
 
 HINTS = "Sec-CH-UA-Arch, Sec-CH-UA-Mobile, Sec-CH-Device-Memory, Device-Memory"
-
-
-_FILE: dict[int | str, dict[str, Any]] = {
-    **{status: entry for status, entry in described().items() if status != 200},
-    200: {"description": "the file", "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "the range of it that was asked for"},
-}
 
 
 def build_routes(builds: Builds) -> APIRouter:
@@ -34,10 +27,11 @@ def build_routes(builds: Builds) -> APIRouter:
         request: Request,
         response: Response,
         arch: Annotated[
-            str | None, Query(max_length=16, description="x86_64, arm64, ...; else from the client hints or the User-Agent")
+            str | None,
+            Query(max_length=16, description="else from the client hints or the User-Agent", json_schema_extra={"enum": [*ARCHES, None]}),
         ] = None,
         ram_mb: Annotated[int | None, Query(ge=1, le=1 << 26, description="memory that the model may use")] = None,
-        gpu: bool | None = None,
+        gpu: Annotated[bool | None, Query(description="whether there is one that the model may use")] = None,
     ) -> dict[str, Any]:
         """The builds of a model for a device: `best` is the id of the one to take, `data` has all of them, each with why it does not fit."""
         _key(request).check_model(model)
@@ -54,7 +48,7 @@ def build_routes(builds: Builds) -> APIRouter:
         }  # fmt: skip
 
     @router.head("/v1/models/{model}/builds/{flavor}/content", include_in_schema=False)
-    @router.get("/v1/models/{model}/builds/{flavor}/content", responses=_FILE, response_class=FileResponse)
+    @router.get("/v1/models/{model}/builds/{flavor}/content", responses=FILE, response_class=FileResponse)
     async def content(model: str, flavor: str, request: Request, file: Annotated[str | None, Query(max_length=255)] = None) -> Response:
         """A file of a build as it lies in the release: `Range` and `If-Range` work, the ETag is its SHA-256."""
         _key(request).check_model(model)

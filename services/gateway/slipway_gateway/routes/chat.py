@@ -16,14 +16,13 @@ from slipway_gateway.streaming import EventStream, Gone, unless_gone
 from slipway_gateway.surface import body_of, described
 
 _PATH = "/v1/chat/completions"
-_EXAMPLE = {"model": "slipway-reader", "messages": [{"role": "user", "content": "What is Slipway?"}], "retrieval": {"top_k": 5}}
 
 
 def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, idempotency: Idempotency) -> APIRouter:
     """The chat endpoint on `pipeline`."""
     router = APIRouter(tags=["chat"])
 
-    @router.post(_PATH, openapi_extra=body_of(ChatRequest, _EXAMPLE), responses=described(ChatCompletion, stream=True))
+    @router.post(_PATH, openapi_extra=body_of(ChatRequest), responses=described(ChatCompletion, stream=True))
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, from retrieved passages where asked; streams when `stream` is true."""
         body = await request.body()

@@ -22,19 +22,20 @@ from slipway_gateway.surface import body_of, described, parse
 from slipway_gateway.upstream import Upstream
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ModerationRequest(Wire):
-    """`POST /v1/moderations`: one text or up to 256."""
+    """`POST /v1/moderations`: one text or up to 64."""
 
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=64)]
     model: Annotated[str, Field(max_length=128)] | None = None
 
 
 class TokenizeRequest(Wire):
     """`POST /tokenize`: a text, or a conversation as the chat route would show it to the model."""
 
-    model: Annotated[str, Field(max_length=128)] | None = None
+    model: Name | None = None
     prompt: Text | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
 
@@ -42,7 +43,7 @@ class TokenizeRequest(Wire):
 class DetokenizeRequest(Wire):
     """`POST /detokenize`: token ids to text."""
 
-    model: Annotated[str, Field(max_length=128)] | None = None
+    model: Name | None = None
     tokens: Annotated[list[Annotated[int, Field(ge=0, lt=1 << 53)]], Field(max_length=1 << 20)]
 
 

@@ -8,14 +8,17 @@ from typing import Annotated
 
 import aiohttp
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
 
-from slipway_gateway.surface import described
+from slipway_gateway.routes.retrieval_shapes import told
+from slipway_gateway.surface import FILE, described
 from slipway_gateway.upstream import Upstream
 
-Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
+FILE_ID = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}$"
+"""No dot in front: `.` and `..` are steps of a path, and an id becomes a part of one."""
+Id = Annotated[str, Path(pattern=FILE_ID)]
 _PASSED_IN = ("content-type", "content-length", "range")
 _PASSED_OUT = ("content-type", "content-disposition", "content-length", "content-range", "accept-ranges", "etag")
 _LARGE = 1 << 20
@@ -61,7 +64,11 @@ def retrieval_routes(retriever: Upstream | None) -> APIRouter:
     ):
         for method in methods:
             name = f"{method.lower()} {path.removeprefix('/v1/')}"
-            router.add_api_route(path, endpoint, methods=[method], responses=described(), name=name)
+            answers = FILE if path == "/v1/files/{file_id}/content" else described()
+            kind = Response if answers is FILE else JSONResponse
+            router.add_api_route(
+                path, endpoint, methods=[method], responses=answers, response_class=kind, openapi_extra=told(method, path), name=name
+            )
 
     return router
 

@@ -46,7 +46,7 @@ class SearchStore(Wire):
 
     query: (
         Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
-        | Annotated[list[Annotated[str, Field(max_length=MAX_QUERY)]], Field(min_length=1, max_length=8)]
+        | Annotated[list[Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]], Field(min_length=1, max_length=8)]
     )
     max_num_results: Annotated[int, Field(ge=1, le=50)] = 10
     filters: dict[str, Any] | None = None
