@@ -47,6 +47,12 @@ METRICS: dict[str, Declared] = {
     "slipway_refused": Declared("gateway", "counter", "requests refused at the door", ("reason",)),
     "slipway_degraded": Declared("gateway", "counter", "a part was away and the pipeline went on without it", ("part",)),
     "slipway_breaker_open": Declared("gateway", "gauge", "1 while the upstream's breaker is open", ("upstream",)),
+    "slipway_pool_running": Declared("gateway", "gauge", "requests that a pool of generators answers now", ("pool",)),
+    "slipway_pool_waiting": Declared("gateway", "gauge", "requests that wait for their turn at a pool", ("pool",)),
+    "slipway_pool_limit": Declared("gateway", "gauge", "requests that a pool may run at once, as adapted", ("pool",)),
+    "slipway_fallbacks": Declared(
+        "gateway", "counter", "answers that another pool gave, or that were quoted, in place of the chosen pool", ("to",)
+    ),
     "slipway_retries": Declared("gateway", "counter", "upstream calls tried again", ("upstream",)),
     "slipway_hedges": Declared("gateway", "counter", "second calls to a part that was late", ("upstream",)),
     "slipway_limiter_local": Declared("gateway", "counter", "limit decisions made without the store"),

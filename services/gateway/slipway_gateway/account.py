@@ -3,6 +3,7 @@
 It knows tokens and prices. It refuses to know the model's tokenizer: the exact count comes from the generator, and only until then an estimate is used.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,8 @@ class Account:
         self.granted_answer = 0
         self._usage: dict[str, Any] | None = None
         self._asked = False
+        self.release: Callable[[], None] | None = None
+        """Called once when the account closes: what else the request holds is given back."""
 
     def asked(self) -> None:
         """A model was asked: from here on tokens are spent."""
@@ -122,6 +125,9 @@ class Accounts:
         self._limiter.settle_behind(account.grant, tokens=prompt + completion, micros=self._micros(account.model, prompt, completion))
 
     def _count(self, account: Account) -> tuple[int, int]:
+        if account.release is not None:
+            account.release()
+            account.release = None
         prompt, completion = account.used
         self._metrics.counter("slipway_tokens", model=account.model, direction="input").inc(prompt)
         self._metrics.counter("slipway_tokens", model=account.model, direction="output").inc(completion)

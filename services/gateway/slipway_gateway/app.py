@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -22,7 +22,7 @@ from slipway_gateway.batches.sqlite_store import SqliteBatches
 from slipway_gateway.batches.store import BatchStore
 from slipway_gateway.builds import Builds
 from slipway_gateway.catalog import Catalog
-from slipway_gateway.desk import Desk
+from slipway_gateway.desk import CALLER_GONE, Desk
 from slipway_gateway.door import Door
 from slipway_gateway.idempotency import Idempotency
 from slipway_gateway.keys import KeyRing, KeyStore
@@ -30,6 +30,7 @@ from slipway_gateway.keystores import FileKeys, RedisKeys
 from slipway_gateway.leaves import Leaves, Parts
 from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
+from slipway_gateway.pools import Pool, PoolSpec, Workers
 from slipway_gateway.responses.store import ResponseStore
 from slipway_gateway.routes.admin import admin_routes
 from slipway_gateway.routes.batches import batch_routes
@@ -41,9 +42,11 @@ from slipway_gateway.routes.parts import part_routes
 from slipway_gateway.routes.playground import playground_routes
 from slipway_gateway.routes.responses import Background, response_routes
 from slipway_gateway.routes.retrieval import retrieval_routes
+from slipway_gateway.routing import Router
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.shelf import MemoryShelf, RedisShelf, Shelf, SqliteShelf
+from slipway_gateway.streaming import Gone
 from slipway_gateway.surface import describe
 from slipway_gateway.traffic import Traffic
 from slipway_gateway.upstream import Bounds, Session, Upstream
@@ -57,6 +60,7 @@ class Wired:
 
     session: Session
     parts: Parts
+    router: Router
     catalog: Catalog
     safety: Safety
     pipeline: Pipeline
@@ -79,11 +83,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     # FastAPI's own documentation pages load scripts from elsewhere; ours stand among the playground's routes.
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in _FOREIGN_DOCS]
     wired = app.state.wired = _wire(settings, app.state.metrics)
-    desk = Desk(wired.catalog, wired.accounts, keepalive_seconds=settings.keepalive_seconds)
+    desk = Desk(wired.catalog, wired.accounts, wired.router, keepalive_seconds=settings.keepalive_seconds)
     for router in (
         chat_routes(desk, wired.pipeline, wired.accounts, Idempotency(wired.shelf, settings.idempotency_seconds)),
         response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.shelf, settings.response_seconds), wired.background),
-        completion_routes(wired.parts.generator, wired.safety, wired.catalog, wired.accounts, settings),
+        completion_routes(desk, wired.safety, wired.catalog, wired.accounts, settings),
         part_routes(wired.parts, wired.accounts),
         model_routes(wired.catalog),
         build_routes(Builds(settings.models_dir)),
@@ -93,6 +97,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         admin_routes(wired.store, wired.keys),
     ):
         app.include_router(router)
+    app.add_exception_handler(Gone, _nobody_waits)
     # Last in the list is innermost: the door stands inside the request frame, whose context it completes.
     door = Middleware(
         Door,
@@ -108,6 +113,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     return app
 
 
+async def _nobody_waits(_request: Request, _error: Exception) -> Response:
+    """A caller who hung up while it waited for its turn: nobody receives this."""
+    return Response(status_code=CALLER_GONE)
+
+
 def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     session = Session(settings.connections)
     bounds = Bounds(settings.connect_seconds, settings.idle_seconds, settings.breaker_failures, settings.breaker_seconds)
@@ -115,12 +125,14 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     def part(name: str, url: str | None) -> Upstream | None:
         return Upstream(name, url, session, bounds, metrics) if url else None
 
+    pools = _pools(settings, session, bounds, metrics)
     parts = Parts(
-        generator=part("generator", settings.generator_url),
+        generator=pools[0].workers if pools else None,
         retriever=part("retriever", settings.retriever_url),
         reranker=part("reranker", settings.reranker_url),
         safety=part("safety filter", settings.safety_url),
     )
+    router = Router(pools, settings.fallbacks, metrics)
     redis = _redis(settings)
     store = FileKeys(settings.keys_file) if settings.keys_file else RedisKeys(redis) if redis else None
     limiter = Limiter(redis, metrics, local_share=settings.local_share, lease_seconds=settings.deadline_seconds)
@@ -133,9 +145,10 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
     return Wired(
         session=session,
         parts=parts,
-        catalog=Catalog(parts.generator, settings.catalog_seconds),
+        router=router,
+        catalog=Catalog(pools, settings.catalog_seconds),
         safety=safety,
-        pipeline=Pipeline(parts, leaves, safety, settings, metrics),
+        pipeline=Pipeline(parts, leaves, safety, router, settings, metrics),
         redis=redis,
         store=store,
         keys=keys,
@@ -158,6 +171,14 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
             patience_seconds=settings.batch_patience_seconds,
         ),
     )
+
+
+def _pools(settings: GatewaySettings, session: Session, bounds: Bounds, metrics: Metrics) -> list[Pool]:
+    specs = settings.pools
+    if not specs and settings.generator_url:
+        specs = (PoolSpec(name="default", urls=(settings.generator_url,)),)
+    workers = [Workers(spec, session, bounds, metrics) for spec in specs]
+    return [Pool(spec, one, queue_tokens=settings.queue_tokens, metrics=metrics) for spec, one in zip(specs, workers, strict=True)]
 
 
 def _redis(settings: GatewaySettings) -> "Redis | None":

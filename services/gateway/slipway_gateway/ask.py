@@ -13,12 +13,13 @@ from slipway_shared.grounding import passages_message
 
 from slipway_gateway.account import Account
 from slipway_gateway.catalog import ModelCard
+from slipway_gateway.routing import Permit
 from slipway_gateway.timing import Stages
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A validated request with the bytes it came in. `card` is what the catalog says of the model."""
+    """A validated request with the bytes it came in. `card` is what the catalog says of the model, `permit` the leave to ask a pool (None: there is none)."""
 
     request: ChatRequest
     body: bytes
@@ -26,6 +27,7 @@ class Ask:
     context: RequestContext
     stages: Stages
     account: Account
+    permit: Permit | None = None
 
     @property
     def retrieval(self) -> Retrieval | None:

@@ -38,6 +38,11 @@ class Breaker:
         """Whether calls are refused now, apart from a probe."""
         return self._machine.current_state != pybreaker.STATE_CLOSED
 
+    @property
+    def refusing(self) -> bool:
+        """Whether `enter` would refuse now."""
+        return self.is_open and (self._opened + self._open_seconds > self._clock() or self._probing is not None)
+
     def enter(self) -> Pass:
         """Leave to call; raises UpstreamFailed with the time to wait while there is none. Every Pass must be given to `leave` once."""
         if not self.is_open:

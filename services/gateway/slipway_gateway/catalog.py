@@ -5,6 +5,7 @@ It knows a model's card. It refuses to know how a model is asked, and never keep
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -13,7 +14,8 @@ from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.grounding import ModelKind
 
-from slipway_gateway.upstream import AWAY, Upstream
+from slipway_gateway.pools import Pool
+from slipway_gateway.upstream import AWAY
 
 MIN_REFRESH_SECONDS = 1.0
 """An unknown name makes us ask again, at most this often, so that guessing names does not load the generator."""
@@ -40,10 +42,10 @@ class _Listing(BaseModel):
 
 
 class Catalog:
-    """The models of one generator (or of a router in front of many)."""
+    """The models of all pools together. A pool that is away keeps what it listed last."""
 
-    def __init__(self, generator: Upstream | None, seconds: float) -> None:
-        self._generator = generator
+    def __init__(self, pools: Sequence[Pool], seconds: float) -> None:
+        self._pools = pools
         self._seconds = seconds
         self._cards: dict[str, ModelCard] | None = None
         self._asked = float("-inf")
@@ -82,15 +84,28 @@ class Catalog:
             self._asked = time.monotonic()  # the old list stays; asked again after the next interval
 
     async def _refresh(self, context: RequestContext) -> None:
-        if self._generator is None:
+        if not self._pools:
             raise errors.UpstreamFailed("This installation has no generator.")
-        raw = await self._generator.get("/v1/models", context, seconds=5.0)
+        listed = await asyncio.gather(*(self._ask(pool, context) for pool in self._pools), return_exceptions=True)
+        found: dict[str, ModelCard] = {}
+        for pool, cards in zip(self._pools, listed, strict=True):
+            if not isinstance(cards, BaseException):
+                pool.learn({card.id: card.eval for card in cards})
+                found |= {card.id: card for card in cards if card.id not in found}
+            elif not isinstance(cards, AWAY) or len(self._pools) == 1 or all(isinstance(one, BaseException) for one in listed):
+                raise cards
+            else:
+                found |= {name: card for name, card in (self._cards or {}).items() if name in pool.models and name not in found}
+        self._cards = found
+        self._asked = time.monotonic()
+
+    @staticmethod
+    async def _ask(pool: Pool, context: RequestContext) -> list[ModelCard]:
+        raw = await pool.workers.get("/v1/models", context, seconds=5.0)
         try:
-            listing = _Listing.model_validate_json(raw)
+            return with_plain_names(_Listing.model_validate_json(raw).data)
         except ValidationError as error:
             raise errors.UpstreamFailed("The generator's list of models has a wrong shape.") from error
-        self._cards = {card.id: card for card in with_plain_names(listing.data)}
-        self._asked = time.monotonic()
 
     async def aclose(self) -> None:
         """Ends a refresh under way."""

@@ -13,34 +13,43 @@ from slipway_gateway.ask import Ask, generator_body
 from slipway_gateway.evidence import NOTHING, Evidence
 from slipway_gateway.frames import Frame, Writer, batches, no_tokens, relay
 from slipway_gateway.judge import Outcome, judge
-from slipway_gateway.upstream import AWAY, Upstream
+from slipway_gateway.routing import Permit
+from slipway_gateway.upstream import AWAY
 
+PATH = "/v1/chat/completions"
 _JSON = {"content-type": "application/json"}
 Instead = Callable[[Ask, Evidence, errors.SlipwayError], Outcome]
 Count = Callable[[Outcome], None]
 
 
 class Drafts:
-    """Asks the generator. `instead` gives the outcome that stands in for a generator that is away, or raises its error; `count` sees every outcome."""
+    """Asks the pool that a request was admitted to, and before the first byte those that may take its place. `instead` gives the outcome that stands in
+    for generators that are away, or raises their error; `count` sees every outcome."""
 
-    def __init__(self, generator: Upstream | None, reader_tokens: int, instead: Instead, count: Count) -> None:
-        self._generator = generator
+    def __init__(self, reader_tokens: int, instead: Instead, count: Count) -> None:
         self._reader_tokens = reader_tokens
         self._instead = instead
         self._count = count
 
     async def complete(self, ask: Ask, evidence: Evidence) -> bytes:
         """The generator's completion, nothing changed."""
-        generator = self._present()
+        permit = _permit(ask)
         ask.account.asked()
         while True:
+            permit.sent()
             try:
-                return await generator.post("/v1/chat/completions", self._body(ask, evidence), ask.context)
+                raw = await permit.workers.post(PATH, self._body(ask, evidence), ask.context)
             except errors.ContextOverflow:
                 # Without passages the overflow is the caller's own.
                 if len(evidence.passages) < 2:
                     raise
                 evidence = evidence.first(len(evidence.passages) // 2)
+            except AWAY as error:
+                if not permit.failed(error):
+                    raise
+            else:
+                permit.finished(0)
+                return raw
 
     async def stream(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
         """The frames of an answer, annotations before its finish, usage and `[DONE]` at its end."""
@@ -61,15 +70,25 @@ class Drafts:
 
     async def relayed(self, ask: Ask) -> AsyncGenerator[list[Frame]]:
         """The generator's own frames, those that came together in one list, for an answer that nobody judges or guards."""
-        generator = self._present()
+        permit = _permit(ask)
         ask.account.asked()
         body = self._body(ask, NOTHING)
-        async with generator.open("POST", "/v1/chat/completions", body, ask.context, headers=_JSON) as response:
-            async for batch in batches(generator, response):
-                for frame in batch:
-                    self._note(ask, frame)
-                yield batch
-        self._count(Outcome("answer", None))
+        while True:
+            permit.sent()
+            try:
+                async with permit.workers.open("POST", PATH, body, ask.context, headers=_JSON) as response:
+                    async for batch in batches(permit.workers, response):
+                        permit.first()
+                        for frame in batch:
+                            self._note(ask, frame)
+                        yield batch
+            except AWAY as error:
+                if not permit.failed(error):
+                    raise
+            else:
+                permit.finished(ask.account.used[1])
+                self._count(Outcome("answer", None))
+                return
 
     async def _held(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
         held: list[Frame] = []
@@ -112,22 +131,26 @@ class Drafts:
             yield frame
 
     async def _frames(self, ask: Ask, evidence: Evidence) -> AsyncGenerator[Frame]:
-        generator = self._present()
+        permit = _permit(ask)
         ask.account.asked()
         while True:
+            permit.sent()
             try:
-                async with generator.open(
-                    "POST", "/v1/chat/completions", self._body(ask, evidence), ask.context, headers=_JSON
-                ) as response:
-                    async for frame in relay(generator, response):
+                async with permit.workers.open("POST", PATH, self._body(ask, evidence), ask.context, headers=_JSON) as response:
+                    async for frame in relay(permit.workers, response):
+                        permit.first()
                         self._note(ask, frame)
                         yield frame
+                permit.finished(ask.account.used[1])
                 return
             except errors.ContextOverflow:
                 # Without passages the overflow is the caller's own.
                 if len(evidence.passages) < 2:
                     raise
                 evidence = evidence.first(len(evidence.passages) // 2)
+            except AWAY as error:
+                if not permit.failed(error):
+                    raise
 
     @staticmethod
     def _note(ask: Ask, frame: Frame) -> None:
@@ -144,10 +167,11 @@ class Drafts:
     def _body(self, ask: Ask, evidence: Evidence) -> bytes:
         return generator_body(ask, evidence.texts, self._reader_tokens)
 
-    def _present(self) -> Upstream:
-        if self._generator is None:
-            raise errors.UpstreamFailed("This installation has no generator.")
-        return self._generator
+
+def _permit(ask: Ask) -> Permit:
+    if ask.permit is None:
+        raise errors.UpstreamFailed("This installation has no generator.")
+    return ask.permit
 
 
 def finish(ask: Ask, evidence: Evidence, document: dict[str, Any], count: Count) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from slipway_gateway.frames import Frame, Writer, no_tokens
 from slipway_gateway.guard import REFUSAL, Guard
 from slipway_gateway.judge import Outcome, abstain, instead
 from slipway_gateway.leaves import Leaves, Parts
+from slipway_gateway.routing import Router
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.sources import Sources
@@ -38,12 +39,13 @@ from slipway_gateway.upstream import AWAY
 class Pipeline:
     """Answers chat requests with the parts that there are."""
 
-    def __init__(self, parts: Parts, leaves: Leaves, safety: Safety, settings: GatewaySettings, metrics: Metrics) -> None:
+    def __init__(self, parts: Parts, leaves: Leaves, safety: Safety, router: Router, settings: GatewaySettings, metrics: Metrics) -> None:
+        self._router = router
         self._settings = settings
         self._metrics = metrics
         self._safety = safety
         self._sources = Sources(leaves, metrics, candidates=settings.candidates, reranks=parts.reranker is not None)
-        self._drafts = Drafts(parts.generator, settings.reader_tokens, self._instead, self._count)
+        self._drafts = Drafts(settings.reader_tokens, self._instead, self._count)
 
     async def complete(self, ask: Ask) -> bytes:
         """The whole answer as a chat completion."""
@@ -180,7 +182,10 @@ class Pipeline:
         """Quotes in place of a generator that is away; the error itself when there is nothing to quote."""
         busy = isinstance(error, (errors.Overloaded, errors.RateLimited))
         self._metrics.counter("slipway_degraded", part="generator").inc()
+        if "extract" not in self._router.steps(ask.request.model):
+            raise error
         if outcome := instead(ask, evidence, "generator_overloaded" if busy else "generator_down"):
+            self._metrics.counter("slipway_fallbacks", to="extract").inc()
             return outcome
         if busy or isinstance(error, errors.DeadlineExceeded):
             raise error

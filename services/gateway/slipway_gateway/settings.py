@@ -1,12 +1,14 @@
 """What the gateway can be told: addresses of the parts, keys, time bounds, thresholds. It holds no value that another module could read by itself."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 from slipway_shared.settings import ServiceSettings, service_config
 
 from slipway_gateway.account import Price
+from slipway_gateway.pools import PoolSpec
 
 _INTERNAL = "http://127.0.0.1:8090"
 
@@ -56,6 +58,17 @@ class GatewaySettings(ServiceSettings):
 
     breaker_failures: int = Field(default=5, ge=1, le=1000, description="failures in a row after which a part is not asked for a while")
     breaker_seconds: float = Field(default=5.0, gt=0, le=600, description="that while; then one request probes")
+
+    pools: tuple[PoolSpec, ...] = Field(
+        default=(),
+        max_length=64,
+        description="pools of generators as JSON, each with name, urls, device_class, cost, tier; none: the generator alone",
+    )
+    queue_tokens: int = Field(default=200_000, ge=0, le=1 << 31, description="estimated tokens that may wait for their turn at one pool")
+    fallbacks: dict[str, tuple[Literal["higher-tier", "extract"], ...]] = Field(
+        default_factory=dict,
+        description='by model, or "*": what stands in for a pool that failed, in this order of trying: higher-tier, extract; [] lets the error through',
+    )
 
     idempotency_seconds: float = Field(
         default=600.0, gt=0, le=86_400, description="how long an answer under an Idempotency-Key is given again"

@@ -84,6 +84,11 @@ class Upstream:
         self._open = metrics.gauge("slipway_breaker_open", upstream=name)
         self._retries = metrics.counter("slipway_retries", upstream=name)
 
+    @property
+    def failing(self) -> bool:
+        """Whether a call would be refused now because those before it failed."""
+        return self._breaker.refusing
+
     async def post(self, path: str, body: bytes, context: RequestContext, *, seconds: float | None = None) -> bytes:
         """The body of a 2xx answer; raises the error that the part answered with, UpstreamFailed, or DeadlineExceeded."""
         async with self.open("POST", path, body, context, seconds=seconds, headers=_JSON) as response:

@@ -16,15 +16,18 @@ from slipway_shared.context import RequestContext
 from slipway_shared.dialect.chat import MAX_TEXT, StreamOptions
 
 from slipway_gateway.account import ASSUMED_ANSWER_TOKENS, Account, Accounts, Estimate, tokens_of
+from slipway_gateway.admission import Load
 from slipway_gateway.catalog import Catalog
+from slipway_gateway.desk import Desk
 from slipway_gateway.frames import Frame, TextWriter, relay
 from slipway_gateway.guard import Guard
 from slipway_gateway.keys import Key
+from slipway_gateway.routing import Permit, wishes
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.streaming import EventStream, Gone, unless_gone
 from slipway_gateway.surface import body_of, described, parse
-from slipway_gateway.upstream import Upstream
+from slipway_gateway.upstream import AWAY, Upstream
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Ids = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 53)]], Field(min_length=1, max_length=1 << 17)]
@@ -45,14 +48,13 @@ class CompletionBody(BaseModel):
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=0, le=1 << 17)] | None = None
     n: Annotated[int, Field(ge=1, le=8)] = 1
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
 
 
-def completion_routes(
-    generator: Upstream | None, safety: Safety, catalog: Catalog, accounts: Accounts, settings: GatewaySettings
-) -> APIRouter:
-    """The completions endpoint on `generator`."""
+def completion_routes(desk: Desk, safety: Safety, catalog: Catalog, accounts: Accounts, settings: GatewaySettings) -> APIRouter:
+    """The completions endpoint, admitted to pools by `desk`."""
     router = APIRouter(tags=["completions"])
-    completions = _Completions(generator, safety, accounts, settings)
+    completions = _Completions(safety, accounts, settings)
 
     @router.post(PATH, openapi_extra=body_of(CompletionBody), responses=described(stream=True))
     async def complete(request: Request) -> Response:
@@ -63,10 +65,13 @@ def completion_routes(
         asked = parse(CompletionBody, body)
         key.check_model(asked.model)
         card = await catalog.card(asked.model, context)
-        account = await accounts.open(key, context.span_id, asked.model, _estimate(asked))
-        head = {"x-slipway-release": card.digest} if card.digest else {}
+        wanted, estimate = wishes(request.headers), _estimate(asked)
+        account = await accounts.open(key, context.span_id, asked.model, estimate)
+        load = Load(estimate.prompt, estimate.answer, asked.priority)
+        permit = _present(await desk.admit(request, asked.model, load, wanted, context, account), accounts, account)
+        head = {**({"x-slipway-release": card.digest} if card.digest else {}), **permit.headers()}
         if asked.stream:
-            frames = completions.stream(asked, body, context, account)
+            frames = completions.stream(asked, body, context, account, permit)
             grant = account.grant
             return EventStream(
                 frames,
@@ -76,7 +81,7 @@ def completion_routes(
             )
         settled = False
         try:
-            answer = await unless_gone(request.receive, completions.complete(asked, body, context, account))
+            answer = await unless_gone(request.receive, completions.complete(asked, body, context, account, permit))
             settled = True
             left = await accounts.close(account)
         except Gone:
@@ -92,18 +97,16 @@ def completion_routes(
 class _Completions:
     """Checks the prompt, asks, checks what is said."""
 
-    def __init__(self, generator: Upstream | None, safety: Safety, accounts: Accounts, settings: GatewaySettings) -> None:
-        self._generator = generator
+    def __init__(self, safety: Safety, accounts: Accounts, settings: GatewaySettings) -> None:
         self._safety = safety
         self._accounts = accounts
         self._settings = settings
 
-    async def complete(self, asked: CompletionBody, body: bytes, context: RequestContext, account: Account) -> bytes:
+    async def complete(self, asked: CompletionBody, body: bytes, context: RequestContext, account: Account, permit: Permit) -> bytes:
         """The whole answer."""
-        generator = self._present()
-        body = await self._checked(generator, asked, body, context)
+        body = await self._checked(permit.workers, asked, body, context)
         account.asked()
-        raw = await generator.post(PATH, body, context)
+        raw = await _ask(permit, body, context)
         document = orjson.loads(raw)
         account.exact(document.get("usage") or {})
         if not self._safety.present:
@@ -116,9 +119,11 @@ class _Completions:
                 choice.update(text=verdict.text, logprobs=None)  # log-probabilities spell the text that was hidden
         return orjson.dumps(document)
 
-    async def stream(self, asked: CompletionBody, body: bytes, context: RequestContext, account: Account) -> AsyncGenerator[bytes]:
+    async def stream(
+        self, asked: CompletionBody, body: bytes, context: RequestContext, account: Account, permit: Permit
+    ) -> AsyncGenerator[bytes]:
         """The answer as frames."""
-        frames = self._frames(asked, body, context, account)
+        frames = self._frames(asked, body, context, account, permit)
         if self._safety.present:
             frames = Guard(
                 lambda text, final: self._safety.output(text, context, final=final),
@@ -136,18 +141,29 @@ class _Completions:
                     await self._accounts.extend(account)
                 yield frame.raw
 
-    async def _frames(self, asked: CompletionBody, body: bytes, context: RequestContext, account: Account) -> AsyncGenerator[Frame]:
-        generator = self._present()
-        document = orjson.loads(await self._checked(generator, asked, body, context))
+    async def _frames(
+        self, asked: CompletionBody, body: bytes, context: RequestContext, account: Account, permit: Permit
+    ) -> AsyncGenerator[Frame]:
+        document = orjson.loads(await self._checked(permit.workers, asked, body, context))
         document["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
         account.asked()
-        async with generator.open("POST", PATH, orjson.dumps(document), context, headers=_JSON) as response:
-            async for frame in relay(generator, response):
-                if (usage := frame.usage) is not None:
-                    account.exact(usage)
-                else:
-                    account.frame()
-                yield frame
+        while True:
+            permit.sent()
+            try:
+                async with permit.workers.open("POST", PATH, orjson.dumps(document), context, headers=_JSON) as response:
+                    async for frame in relay(permit.workers, response):
+                        permit.first()
+                        if (usage := frame.usage) is not None:
+                            account.exact(usage)
+                        else:
+                            account.frame()
+                        yield frame
+            except AWAY as error:
+                if not permit.failed(error):
+                    raise
+            else:
+                permit.finished(account.used[1])
+                return
 
     async def _checked(self, generator: Upstream, asked: CompletionBody, body: bytes, context: RequestContext) -> bytes:
         """`body`, its prompts redacted where the policy says so; raises Blocked."""
@@ -164,10 +180,26 @@ class _Completions:
         raw = await generator.post("/detokenize", orjson.dumps({"model": model, "tokens": ids}), context)
         return str(orjson.loads(raw)["prompt"])
 
-    def _present(self) -> Upstream:
-        if self._generator is None:
-            raise errors.Overloaded("This installation has no generator.", code="generator_unavailable")
-        return self._generator
+
+async def _ask(permit: Permit, body: bytes, context: RequestContext) -> bytes:
+    """The whole answer of the pool, or of the one that takes its place."""
+    while True:
+        permit.sent()
+        try:
+            raw = await permit.workers.post(PATH, body, context)
+        except AWAY as error:
+            if not permit.failed(error):
+                raise
+        else:
+            permit.finished(0)
+            return raw
+
+
+def _present(permit: Permit | None, accounts: Accounts, account: Account) -> Permit:
+    if permit is None:
+        accounts.close_behind(account)
+        raise errors.Overloaded("This installation has no generator.", code="generator_unavailable")
+    return permit
 
 
 def _estimate(asked: CompletionBody) -> Estimate:
