@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 SHAPES = {
+    "tiny": {"width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "mlp_width": 64, "vocab": 512},
     "3M": {"width": 192, "layers": 6, "heads": 6, "kv_heads": 2, "mlp_width": 512, "vocab": 4096},
     "6M": {"width": 256, "layers": 6, "heads": 8, "kv_heads": 4, "mlp_width": 768, "vocab": 8192},
     "16M": {"width": 384, "layers": 8, "heads": 6, "kv_heads": 2, "mlp_width": 1024, "vocab": 8192},
     "125M": {"width": 768, "layers": 12, "heads": 12, "kv_heads": 4, "mlp_width": 2048, "vocab": 32768},
 }
-"""Llama shapes by name; the first and third are those of the project's throughput notes, the last is for a GPU."""
+"""Llama shapes by name; tiny is for tests, 125M for a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
