@@ -68,6 +68,10 @@ _ALL = (
         "tokenizer", "a vocabulary of 8k to 32k tokens that can write every byte: byte-level BPE or sentencepiece, audited and frozen",
         "slipway_training.vocab.config:TokenizerConfig", "slipway_training.vocab.recipe:run", "slipway_training.vocab.recipe:plan",
     ),
+    Recipe(
+        "safety", "the safety filter's heads: attacks on a model, orders inside passages, harm; on MiniLM's frozen first layers",
+        "slipway_training.safety.config:SafetyConfig", "slipway_training.safety.recipe:run", "slipway_training.safety.plan:plan",
+    ),
 )  # fmt: skip
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 

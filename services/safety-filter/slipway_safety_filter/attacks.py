@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipway_safety_filter import views
+from slipway_safety_filter.gate import Gate
 from slipway_safety_filter.pattern import linear
 from slipway_safety_filter.signals import SIGNALS, Signal
 
 CATEGORIES = ("injection", "jailbreak", "prompt_extraction")
+MARKERS = "turn_markers"
 MAX_CHARS = 65536
 """Rules read this much of a text from each end; the classifier reads windows over all of it up to its own bound."""
 
+_GATE = Gate([f"(?is){signal.expression}" for signal in SIGNALS])
 _QUOTED = linear(r'"[^"\n]{3,200}"|“[^”\n]{3,200}”|`[^`\n]{3,200}`|\'[^\'\n]{8,200}\'')
 _ABOUT = linear(
     r"(?i)\b(?:what (?:is|are|does|do|makes)|explain(?:s|ed|ing)?|how (?:do|does|can|could|would|should|to|is|are)|why (?:do|does|is|are|would)|example(?:s)? of|"
@@ -70,14 +73,14 @@ def _hidden(plain: str) -> list[str]:
 def _hits(text: str) -> list[_Hit]:
     quotes: list[tuple[int, int]] | None = None
     hits: list[_Hit] = []
-    for signal in SIGNALS:
+    for signal in (SIGNALS[place] for place in _GATE.open(text)):
         match = signal.compiled.search(text)
         if match is None:
             continue
         start, end = match.span()
         if quotes is None:
             quotes = _mentions(text)
-        mentioned = any(a <= start and end <= b for a, b in quotes)
+        mentioned = any(a <= start and end <= b for a, b in quotes) or (signal.rule == MARKERS and _coded(text, start, end))
         hits.append(_Hit(signal, signal.weight * (0.35 if mentioned else 1.0), start, end))
     return hits
 
@@ -89,6 +92,11 @@ def _mentions(text: str) -> list[tuple[int, int]]:
         return []
     outside = _without(text, quotes)
     return quotes if _ABOUT.search(outside) else []
+
+
+def _coded(text: str, start: int, end: int) -> bool:
+    """Alone between backticks, as documentation shows markup: there it ends no turn."""
+    return text[max(0, start - 1) : start] == "`" and text[end : end + 1] == "`"
 
 
 def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:

@@ -11,11 +11,12 @@ from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, Verdi
 
 from slipway_safety_filter import attacks, credentials, hold, leaks, national_ids, pii, views
 from slipway_safety_filter.classifier import HARM_HEADS, Classifier, Guess
-from slipway_safety_filter.pattern import find_all
+from slipway_safety_filter.pattern import Patterns
 from slipway_safety_filter.policy import Policy
 from slipway_safety_filter.spans import Span, settle
 
 PATTERNS = (*pii.PATTERNS, *national_ids.PATTERNS, *credentials.PATTERNS)
+_STRUCTURED = Patterns(PATTERNS)
 SUSPECT, DOUBTED = 0.05, 0.5
 """A rule's score counts in full from the first probability on, and by the second share where the classifier sees nothing at all."""
 PASSAGE_HEAD = "passage_injection"
@@ -31,6 +32,11 @@ class Checker:
     def __init__(self, key: bytes, classifier: Classifier | None = None) -> None:
         self._key = key
         self._classifier = classifier
+
+    @property
+    def encodes(self) -> bool:
+        """Whether prompts and passages are read by the encoder, which takes milliseconds."""
+        return self._classifier is not None
 
     def check(self, request: CheckRequest, policy: Policy) -> CheckResponse:
         """The verdict on `request` under `policy`."""
@@ -52,8 +58,8 @@ class Checker:
         spans = {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(text)}
         if self._classifier is None:
             return list(spans.values())
-        guesses = self._classifier.guess(text, attacks.CATEGORIES, sure=bool(spans), focus=_places(spans))
-        if (plain := views.unleeted(text.replace("@", " "))) is not None:  # an address is no leetspeak
+        guesses = self._classifier.guess(text, attacks.CATEGORIES, focus=_places(spans))
+        if (plain := views.leetspeak(text)) is not None:
             guesses += self._classifier.guess(plain, attacks.CATEGORIES)
         for guess in guesses:
             known = spans.get(guess.head)
@@ -67,9 +73,7 @@ class Checker:
         """Orders to the model inside retrieved text."""
         spans = {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(passage)}
         if self._classifier is not None:
-            guesses = {
-                g.head: g for g in self._classifier.guess(passage, (PASSAGE_HEAD, "injection"), sure=bool(spans), focus=_places(spans))
-            }
+            guesses = {g.head: g for g in self._classifier.guess(passage, (PASSAGE_HEAD, "injection"), focus=_places(spans))}
             rule, seen = spans.get("injection"), guesses[PASSAGE_HEAD]
             # Manuals give orders too. Alone, the two heads must agree: an order inside data, and one that is meant for a model.
             alone = min(seen, guesses["injection"], key=lambda guess: guess.score)
@@ -81,7 +85,7 @@ class Checker:
         """The harm categories among `wanted`, each with its calibrated probability; the encoder reads every window."""
         if self._classifier is None or not wanted:
             return []
-        return [Span(g.head, "classifier", g.start, g.end, g.score) for g in self._classifier.guess(text, wanted, sure=True)]
+        return [Span(g.head, "classifier", g.start, g.end, g.score) for g in self._classifier.guess(text, wanted, thorough=True)]
 
     def _passages(self, passages: Sequence[str], policy: Policy) -> tuple[list[Finding], tuple[int, ...]]:
         """Findings in passages; a passage with one that the policy acts on in a prompt must not reach a prompt."""
@@ -140,9 +144,9 @@ def _joined(rule: Span | None, guess: Span, seen: float | None = None) -> Span:
 
 def structured(text: str) -> list[Span]:
     """Personal data and credentials in `text`, also where look-alikes or invisible characters hide them; no two overlap."""
-    spans = find_all(PATTERNS, text) + credentials.random_runs(text)
+    spans = _STRUCTURED.find(text) + credentials.random_runs(text)
     if (view := views.folded(text)) is not None:
-        spans += [span.moved(view.starts, view.ends) for span in find_all(PATTERNS, view.text)]
+        spans += [span.moved(view.starts, view.ends) for span in _STRUCTURED.find(view.text)]
     return settle(spans)
 
 

@@ -21,7 +21,8 @@ from slipway_safety_filter.policy import Policies, Policy
 from slipway_safety_filter.spans import MAX_MATCH_CHARS
 
 INLINE_CHARS = 1024
-"""A check of more text than this runs beside the event loop, so that health and small checks never wait for it."""
+"""A check of more text than this, or one that the encoder reads, runs beside the event loop: health and small checks never wait for it, and checks
+that come together share the encoder's passes."""
 
 
 class Desk:
@@ -37,7 +38,8 @@ class Desk:
         """The verdict for the tenant of `context`, counted and audited."""
         started = time.perf_counter()
         policy = self.policies.of(context.tenant)
-        if len(request.text) + sum(map(len, request.passages)) > INLINE_CHARS:
+        encoded = self.checker.encodes and (request.side == "input" or request.passages)
+        if encoded or len(request.text) + sum(map(len, request.passages)) > INLINE_CHARS:
             response = await asyncio.to_thread(self.checker.check, request, policy)
         else:
             response = self.checker.check(request, policy)
@@ -99,7 +101,7 @@ def router() -> APIRouter:
 
     @routes.post("/v1/moderations")
     async def moderations(body: moderation.ModerationRequest, desk: DeskOf, context: ContextOf) -> moderation.ModerationResponse:
-        return moderation.response([await desk.moderate(text, context) for text in body.texts()])
+        return moderation.response(await asyncio.gather(*(desk.moderate(text, context) for text in body.texts())))
 
     @routes.get("/v1/policy")
     async def policy(desk: DeskOf, context: ContextOf) -> PolicyDocument:

@@ -7,6 +7,7 @@ Every step is linear in the text; decoding has a bound on count, size and depth.
 import base64
 import binascii
 import codecs
+import re
 import unicodedata
 import urllib.parse
 from collections.abc import Callable
@@ -30,6 +31,13 @@ _FOLD = {**_CONFUSABLE, **_DASHES, **_QUOTES}
 # Separators that callers put between the texts that they join stay what they are, so that nothing matches across them.
 _KEPT = frozenset("\n\r\t\x1c\x1d\x1e\x1f")
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
+_ODD = re.compile(r"[^ -~\n\r\t\x1c-\x1f]")
+LEET_SHARE = 0.15
+"""Of the words: below it the signs are versions, sizes and names."""
+_MEANT = linear(r"[A-Za-z][0134578@$!|+]+[A-Za-z]|\b[0134578@$|+]+[A-Za-z]{2,}")
+_MEASURE = linear(r"(?i)\b\d+(?:st|nd|rd|th|ms|[kmgt]i?b|px|am|pm|hz|k?bps|min|sec|days?)\b")
+_ADDRESS = linear(r"\S+@\S+\.\S+")
 
 _LEET = str.maketrans("0134578@$!|+", "oleastbasilt")
 _LEET_WORD = linear(r"[A-Za-z0-9@$!|+]*(?:[A-Za-z][0134578@$!|+]|[0134578@$!|+][A-Za-z])[A-Za-z0-9@$!|+]*")
@@ -77,20 +85,34 @@ def _folded(char: str) -> str:
 
 def folded(text: str) -> View | None:
     """`text` without invisible characters and with look-alikes as ASCII; None when that changes nothing."""
-    if text.isascii() and text.isprintable():
-        return None
-    if text.isascii() and not any(c < " " and c not in _KEPT for c in text):
+    odd = _ODD.search(text)
+    if odd is None:
         return None
     out: list[str] = []
     starts: list[int] = []
-    ends: list[int] = []
-    for at, char in enumerate(text):
-        plain = char if " " <= char <= "~" or char in _KEPT else _folded(char)
-        out.append(plain)
-        starts.extend([at] * len(plain))
-        ends.extend([at + 1] * len(plain))
-    joined = "".join(out)
-    return View(joined, starts, ends) if joined != text else None
+    at, changed = 0, False
+    for match in _ODD.finditer(text, odd.start()):
+        place = match.start()
+        plain = _folded(text[place])
+        changed = changed or plain != text[place]
+        out += (text[at:place], plain)
+        starts += range(at, place)
+        starts += [place] * len(plain)
+        at = place + 1
+    if not changed:
+        return None
+    out.append(text[at:])
+    starts += range(at, len(text))
+    return View("".join(out), starts, [start + 1 for start in starts])
+
+
+def leetspeak(text: str) -> str | None:
+    """`text` with its leetspeak undone, where enough words are written so that somebody means it; an address, "sha256" or "2nd" is none."""
+    if _MEANT.search(text) is None:
+        return None
+    spoken = _MEASURE.sub(" ", _ADDRESS.sub(" ", text))
+    found = sum(1 for _ in _MEANT.finditer(spoken))
+    return unleeted(spoken) if found >= max(2, LEET_SHARE * len(spoken.split())) else None
 
 
 def unleeted(text: str) -> str | None:

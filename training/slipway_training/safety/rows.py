@@ -1,0 +1,48 @@
+"""Every row of the recipe, from all sources, in one order.
+
+It knows which sources there are and what is read when no data folder is set. It refuses to know what is done with a row.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from slipway_training.errors import DataMissing
+from slipway_training.safety import folders, manuals, templates
+from slipway_training.safety.config import SafetyConfig
+from slipway_training.safety.templates import HEADS, Row, held_out
+
+
+def data_folder(config: SafetyConfig) -> Path | None:
+    """Where the open folders are, or None for the templates alone; raises DataMissing for a folder that is named and not there."""
+    named = config.data_dir or os.environ.get("SLIPWAY_DATA_DIR", "")
+    if not config.use_folders or not named:
+        return None
+    if not Path(named).is_dir():
+        raise DataMissing(f"{named} is not a folder; set data_dir or SLIPWAY_DATA_DIR to the open folders, or use_folders=false")
+    return Path(named)
+
+
+def collect(config: SafetyConfig) -> list[Row]:
+    """Every row, shuffled by the seed, each text once; without a data folder templates and the Python manual alone."""
+    data = data_folder(config)
+    rng = random.Random(config.seed)
+    clean = folders.passages(data, config, rng) if data else []
+    found = list(templates.rows(config, [p for _, p in clean], rng))
+    if data:
+        found += list(folders.rows(data, config, clean, rng))
+    found += list(_manuals(config, data is not None, rng))
+    rows = list({row.text: row for row in found if row.text}.values())
+    rng.shuffle(rows)
+    return rows
+
+
+def _manuals(config: SafetyConfig, packages: bool, rng: random.Random) -> Iterator[Row]:
+    none = dict.fromkeys(HEADS, 0)
+    pages = [("python_manual", manuals.python_manual(config.data.python_manual, rng))]
+    if packages:
+        pages.append(("package_pages", manuals.package_pages(config.data.package_pages, rng)))
+    for source, windows in pages:
+        for key, text in windows:
+            yield Row(text, source, held_out(key, config.development_share), none)
