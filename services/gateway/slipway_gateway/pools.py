@@ -3,6 +3,7 @@
 It knows addresses, device classes, costs and which worker failed. It refuses to know requests and to choose between pools.
 """
 
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from slipway_gateway.breaker import RetryBudget
 from slipway_gateway.concurrency import Adaptive
 from slipway_gateway.pace import Pace
 from slipway_gateway.upstream import Body, Bounds, Session, Upstream
+
+AVOIDED_SECONDS = 5.0
+"""A worker whose call failed is asked last for this long, so that callers do not spend the budget of retries on it before its breaker opens."""
 
 Url = Annotated[str, Field(pattern=r"^https?://", max_length=512)]
 
@@ -60,6 +64,8 @@ class Asked(Protocol):
 class _Worker:
     upstream: Upstream
     running: int = 0
+    failed: float = float("-inf")
+    """When its last call failed, by the monotonic clock."""
 
 
 class Workers(Upstream):
@@ -101,6 +107,7 @@ class Workers(Upstream):
                 return
             except (errors.UpstreamFailed, errors.Overloaded, errors.RateLimited):
                 tried.add(id(worker))
+                worker.failed = time.monotonic()
                 # Bytes that were read from a stream cannot be sent again; a caller's own deadline is nobody's fault.
                 movable = not begun and (body is None or isinstance(body, bytes)) and len(tried) < len(self._workers)
                 if not movable or not self._again.spend():
@@ -112,7 +119,8 @@ class Workers(Upstream):
 
     def _least(self, tried: set[int]) -> _Worker:
         left = [worker for worker in self._workers if id(worker) not in tried]
-        return min(left, key=lambda worker: (worker.upstream.failing, worker.running))
+        lately = time.monotonic() - AVOIDED_SECONDS
+        return min(left, key=lambda worker: (worker.upstream.failing, worker.failed > lately, worker.running))
 
 
 class Pool:
