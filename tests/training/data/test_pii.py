@@ -15,6 +15,9 @@ from slipway_training.data.pii import scrub
         ("call +44 20 7946 0958 soon", "call [PHONE-1] soon"),
         ("(212) 555-0187 or 212-555-0187", "[PHONE-1] or [PHONE-1]"),
         ("Tel: 030 1234567", "Tel: [PHONE-1]"),
+        ("They're not answering at 785 8949", "They're not answering at [PHONE-1]"),
+        ("(88) 684-3342, ask for Ann", "[PHONE-1], ask for Ann"),
+        ("001-748-088-2851x818 or 96 228011 office", "[PHONE-1] or [PHONE-2] office"),
         ("key AKIAIOSFODNN7EXAMPLE leaked", "key [SECRET-1] leaked"),
         ("token ghp_" + "a1B2" * 9, "token [SECRET-1]"),
     ],
@@ -34,6 +37,7 @@ def test_a_value_becomes_a_placeholder(text: str, clean: str) -> None:
         "The call came at 12 noon in 2004.",
         "127.0.0.1 and 192.168.1.10 are in every book on networks.",
         "000-12-3456 and 912-34-5678 were never issued.",
+        "The Lancet 12 (1984) 123-145, and (2004) 55-67 of the same.",
         "f(x) = 12 - 34 + 5678; see pages 123-456.",
     ],
 )

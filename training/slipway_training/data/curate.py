@@ -25,7 +25,7 @@ from slipway_training.data.spool import Spool, stamp
 
 CHUNK = 64
 """Documents that a worker cleans at a time."""
-STEPS = 1
+STEPS = 2
 """Raised when cleaning changes, so that earlier work is not taken for today's."""
 
 

@@ -63,14 +63,24 @@ def _ssn(value: str) -> bool:
 
 
 def _phone(value: str) -> bool:
-    bare = digits(value)
+    bare = digits(re.split(r"[xe]", value.lower())[0])
     return 8 <= len(bare) <= 15 and len(set(bare)) > 2
+
+
+def _phone_by_word(value: str) -> bool:
+    """Beside a word that says so, seven digits are a number to call."""
+    bare = digits(value)
+    return 7 <= len(bare) <= 15 and len(set(bare)) > 2
 
 
 def _always(_value: str) -> bool:
     return True
 
 
+_EXTENSION = r"(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w-])"
+_PHONE_WORDS = (
+    r"\b(?:phones?|tel(?:ephone)?|call(?: me| us)?|mobile|cell|fax|sms|whatsapp|dial|(?:answering|reach(?:ed)?(?: me| us)?) at)\b"
+)
 _NOT_NUMBERED = "".join(
     f"(?<![{w[0].upper()}{w[0]}]{w[1:]} )" for w in ("section", "version", "chapter", "figure", "table", "release", "rule")
 )
@@ -89,13 +99,12 @@ KINDS: tuple[Kind, ...] = (
     Kind("CARD", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.-]\d)"), _card),
     Kind("SSN", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn),
     Kind("IP", re.compile(_NOT_NUMBERED + r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]\w)|(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])"), _ip),
-    Kind("PHONE", re.compile(r"(?<![\w.])\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,4}(?![\w-])"), _phone),
-    Kind("PHONE", re.compile(r"(?<![\w.-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w-])"), _phone),
-    Kind(
-        "PHONE",
-        re.compile(r"(?i)\b(?:phone|tel(?:ephone)?|call(?: me)?|mobile|cell|fax|sms|whatsapp)\b[^\d\n]{0,20}(\(?\d{2,5}\)?(?:[ ./-]?\d{2,5}){1,4})(?![\w-])"),
-        _phone,
-    ),
+    Kind("PHONE", re.compile(rf"(?<![\w.])(?:\+|00(?=[1-9]))\d{{1,3}}[ .-]?(?:\(\d{{1,4}}\)[ .-]?)?\d{{1,4}}(?:[ .-]?\d{{2,4}}){{1,4}}{_EXTENSION}"), _phone),
+    Kind("PHONE", re.compile(rf"(?<![\w.-])(?:1[ .-])?(?:\(\d{{3}}\) ?|\d{{3}}[.-])\d{{3}}[.-]\d{{4}}{_EXTENSION}"), _phone),
+    # In brackets stands an area code; a year in brackets is a citation, and pages follow it.
+    Kind("PHONE", re.compile(rf"(?<![\w.-])\((?!(?:1[5-9]|20)\d\d\))\d{{2,5}}\) ?\d{{2,5}}(?:[ -]\d{{2,5}}){{1,3}}{_EXTENSION}"), _phone),
+    Kind("PHONE", re.compile(rf"(?i)(?:{_PHONE_WORDS})[^\d\n]{{0,20}}(\(?\d{{2,5}}\)?(?:[ ./-]?\d{{2,5}}){{1,4}}){_EXTENSION}"), _phone_by_word),
+    Kind("PHONE", re.compile(r"(?i)(?<![\w.-])(\(?\d{2,5}\)?(?:[ .-]?\d{2,8}){1,4})(?=[ -]{1,2}(?:office|fax|mobile|cell|phone)\b)"), _phone_by_word),
 )  # fmt: skip
 
 
