@@ -1,5 +1,6 @@
 """Keys: made, shown once, scoped, rotated, expired and revoked, kept as digests in Redis or in a file."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -127,3 +128,12 @@ async def test_the_file_is_private_and_survives_a_restart(tmp_path: Path) -> Non
 def test_a_bearer_header_is_read_and_nothing_else_is() -> None:
     assert bearer("Bearer abc") == "abc" == bearer("bearer  abc ")
     assert bearer("abc") is bearer("") is bearer("Basic abc") is bearer("Bearer ") is bearer("Bearer " + "x" * 600) is None
+
+
+async def test_two_processes_on_one_file_see_and_keep_each_others_keys(tmp_path: Path) -> None:
+    one, two = FileKeys(tmp_path / "keys"), FileKeys(tmp_path / "keys")
+    keys = [Key(id=f"key_{n}", tenant="acme", digest=digest(str(n))) for n in range(20)]
+    assert await one.all() == [] and await two.all() == []
+    await asyncio.gather(*((one, two)[n % 2].put(key) for n, key in enumerate(keys)))
+    assert {key.id for key in await one.all()} == {key.id for key in await two.all()} == {key.id for key in keys}
+    assert await two.delete("key_0") and await one.find(digest("0")) is None

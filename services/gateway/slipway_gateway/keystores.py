@@ -1,7 +1,10 @@
 """Where keys are kept: a hash in Redis, or one file that is replaced whole. It refuses to know secrets: it sees digests only."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import orjson
@@ -63,12 +66,14 @@ class RedisKeys:
 
 
 class FileKeys:
-    """Keys in one JSON file with mode 0600, for an installation of one gateway. Every change writes a new file and renames it."""
+    """Keys in one JSON file with mode 0600, for the gateways of one machine. Every change writes a new file and renames it, one process at a time; the
+    others see by its identity that it is new."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = asyncio.Lock()
-        self._keys: dict[str, Key] | None = None
+        self._keys: dict[str, Key] = {}
+        self._version: tuple[int, int, int] | None = None
 
     async def find(self, digest: str) -> Key | None:
         return next((key for key in self._read().values() if key.digest == digest), None)
@@ -77,11 +82,11 @@ class FileKeys:
         return sorted(self._read().values(), key=lambda key: (key.created, key.id))
 
     async def put(self, key: Key) -> None:
-        async with self._lock:
+        async with self._lock, self._alone():
             self._write({**self._read(), key.id: key})
 
     async def delete(self, key_id: str) -> bool:
-        async with self._lock:
+        async with self._lock, self._alone():
             keys = dict(self._read())
             if keys.pop(key_id, None) is None:
                 return False
@@ -89,18 +94,41 @@ class FileKeys:
             return True
 
     def _read(self) -> dict[str, Key]:
-        if self._keys is None:
-            try:
-                listed = orjson.loads(self._path.read_bytes()) if self._path.exists() else []
+        try:
+            version = self._now()
+            if version != self._version:
+                listed = orjson.loads(self._path.read_bytes()) if version else []
                 self._keys = {key.id: key for key in (Key.model_validate(item) for item in listed)}
-            except (OSError, orjson.JSONDecodeError, ValidationError) as error:
-                raise errors.UpstreamFailed("The file of keys cannot be read.") from error
+                self._version = version
+        except (OSError, orjson.JSONDecodeError, ValidationError) as error:
+            raise errors.UpstreamFailed("The file of keys cannot be read.") from error
         return self._keys
+
+    def _now(self) -> tuple[int, int, int] | None:
+        """What changes with every new file; None where there is none."""
+        try:
+            seen = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return seen.st_ino, seen.st_mtime_ns, seen.st_size
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncGenerator[None]:
+        """No other process changes the file meanwhile: what it wrote last would be lost."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise errors.UpstreamFailed("The file of keys cannot be written.") from error
+        try:
+            await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _write(self, keys: dict[str, Key]) -> None:
         fresh = self._path.with_suffix(".new")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as handle:
                 handle.write(orjson.dumps([key.model_dump(mode="json") for key in keys.values()], option=orjson.OPT_INDENT_2))
@@ -109,7 +137,7 @@ class FileKeys:
             fresh.replace(self._path)
         except OSError as error:
             raise errors.UpstreamFailed("The file of keys cannot be written.") from error
-        self._keys = keys
+        self._keys, self._version = keys, self._now()
 
 
 def _key(raw: bytes) -> Key | None:
