@@ -121,13 +121,15 @@ def theirs(spec: Spec, out: Path) -> Result:
     from slipway_training.pretrain.model import build
     from slipway_training.pretrain.order import Order
     from slipway_training.tokenizer import END, PAD, load_tokenizer, special_id
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
     torch.set_num_threads(spec.threads)
     config, packed = config_of(spec, str(out)), open_packed(Path(spec.rows))
     tokenizer = load_tokenizer(Path(spec.rows) / "tokenizer.json")
-    model = build(config.model, packed.vocab_size, packed.context, special_id(tokenizer, END), special_id(tokenizer, PAD), spec.seed)
+    start = build(config.model, packed.vocab_size, packed.context, special_id(tokenizer, END), special_id(tokenizer, PAD), spec.seed)
+    model = LlamaForCausalLM(start.config)  # transformers' own modules and kernels, our start
     model.set_attn_implementation("sdpa")
+    model.load_state_dict(start.state_dict())
     order = Order((len(packed),), held_out=config.data.held_out_rows, seed=spec.seed)
     numbers = order.take(0, spec.steps * spec.batch_rows)
     clock = Clock(spec.skip)

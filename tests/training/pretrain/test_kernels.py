@@ -4,8 +4,10 @@ import pytest
 import torch
 from slipway_training.pretrain.attention import causal_attention, use_causal_attention
 from slipway_training.pretrain.losses import next_token_loss
+from slipway_training.pretrain.norm import PieceNorm, use_piece_norms
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 
 @pytest.mark.parametrize(("tokens", "smoothing"), [(40, 0.0), (700, 0.0), (700, 0.1)])
@@ -64,3 +66,32 @@ def test_a_model_says_the_same_by_either_attention(masked: bool) -> None:
         cached = model(input_ids=ids[:, :-1], use_cache=True)
         last = model(input_ids=ids[:, -1:], past_key_values=cached.past_key_values).logits[:, -1]
         assert torch.allclose(last, model(input_ids=ids, use_cache=False).logits[:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_norm_in_pieces_is_rms_norm(bf16: bool) -> None:
+    torch.manual_seed(5)
+    theirs, ours = LlamaRMSNorm(24), PieceNorm(24)
+    for norm in (theirs, ours):
+        norm.weight.data = torch.linspace(0.5, 2.0, 24)
+    hidden = torch.randn(3, 200, 24, requires_grad=True)
+    weight = torch.randn(3, 200, 24)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        mine, yours = ours(hidden), theirs(hidden)
+    assert mine.dtype == (torch.bfloat16 if bf16 else torch.float32)
+    assert torch.allclose(mine.float(), yours, rtol=5e-3 if bf16 else 1e-5)
+    for a, b in zip(
+        *(torch.autograd.grad(o, (hidden, n.weight), weight.to(o.dtype)) for o, n in ((mine, ours), (yours, theirs))), strict=True
+    ):
+        assert torch.allclose(a, b, rtol=0.02 if bf16 else 1e-4, atol=0.2 if bf16 else 1e-4)
+
+
+def test_weights_keep_their_names() -> None:
+    shape = LlamaConfig(
+        vocab_size=9, hidden_size=16, num_hidden_layers=2, intermediate_size=16, num_attention_heads=2, num_key_value_heads=2
+    )
+    model = LlamaForCausalLM(shape)
+    names = list(model.state_dict())
+    use_piece_norms(model)
+    assert list(model.state_dict()) == names
+    assert sum(isinstance(module, PieceNorm) for module in model.modules()) == 5

@@ -47,7 +47,14 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """transformers' attention function; (rows, length, heads, size) comes out."""
     kind = query.device.type
-    if attention_mask is not None or dropout or kind != "cpu" or query.shape[2] != key.shape[2] or query.shape[2] > LONGEST:
+    if (
+        torch.compiler.is_compiling()
+        or attention_mask is not None
+        or dropout
+        or kind != "cpu"
+        or query.shape[2] != key.shape[2]
+        or query.shape[2] > LONGEST
+    ):
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more)
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
     with torch.autocast(kind, enabled=False):

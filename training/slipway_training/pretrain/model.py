@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from slipway_training.pretrain.attention import use_causal_attention
 from slipway_training.pretrain.config import ModelConfig
+from slipway_training.pretrain.norm import use_piece_norms
 
 WRITES = ("o_proj.weight", "down_proj.weight")
 """Matrices that add to the residual stream."""
@@ -30,6 +31,7 @@ def build(shape: ModelConfig, vocab_size: int, context: int, eos: int, pad: int,
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
     use_causal_attention(model)
+    use_piece_norms(model)
     start(model, shape, seed)
     return model
 
