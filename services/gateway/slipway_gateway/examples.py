@@ -40,10 +40,13 @@ _QUESTION = "What port does the edge listen on?"
 _ANSWER = "It listens on port 8080. [1]"
 _RESPONSE = {
     "id": "resp_0123456789abcdef0123456789abcdef", "object": "response", "created_at": 1767225600, "status": "completed", "model": "slipway-reader",
-    "output": [{
-        "id": "msg_0123456789abcdef01234567", "type": "message", "role": "assistant", "status": "completed",
-        "content": [{"type": "output_text", "text": _ANSWER, "annotations": [_CITATION], "logprobs": []}],
-    }],
+    "output": [
+        {"id": "fs_0123456789abcdef01234567", "type": "file_search_call", "status": "completed", "queries": [_QUESTION], "results": None},
+        {
+            "id": "msg_0123456789abcdef01234567", "type": "message", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": _ANSWER, "annotations": [_CITATION], "logprobs": []}],
+        },
+    ],
     "usage": {
         "input_tokens": 42, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens": 9,
         "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 51,

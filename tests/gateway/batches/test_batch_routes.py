@@ -51,12 +51,13 @@ async def test_every_line_is_answered_once_and_counted(house: Any, desk: Any, li
         ("/v1/responses", {"model": "chat", "input": "What is the capital of France?"}),
     ],
 )
-async def test_the_other_endpoints_run_too(desk: Any, endpoint: str, body: dict[str, Any]) -> None:
+async def test_the_other_endpoints_run_too(house: Any, desk: Any, endpoint: str, body: dict[str, Any]) -> None:
     batch = await desk.create([{"custom_id": "a", "method": "POST", "url": endpoint, "body": body}], endpoint)
     done = await desk.end(batch["id"])
     assert done["status"] == "completed", done
     answer = (await desk.lines(done["output_file_id"]))[0]["response"]["body"]
     assert answer["object"] in ("list", "response")
+    assert all(asked["priority"] == 100 for asked in house.generator.seen)
 
 
 async def test_a_file_that_is_no_batch_fails_whole_and_tells_each_line(house: Any, desk: Any, line_of: Any) -> None:

@@ -12,6 +12,8 @@ from slipway_shared.context import RequestContext
 
 from slipway_gateway.account import Accounts
 from slipway_gateway.ask import Ask
+from slipway_gateway.batches.inside import KEY
+from slipway_gateway.batches.lines import LOWEST_PRIORITY
 from slipway_gateway.desk import CALLER_GONE, Desk
 from slipway_gateway.pipeline import Pipeline
 from slipway_gateway.responses.events import Events
@@ -41,6 +43,8 @@ def response_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, store: R
         tenant = _context(request).tenant
         history = (await _history(store, tenant, asked.previous_response_id)) if asked.previous_response_id else []
         body, messages = to_chat(asked, history)
+        if KEY in request.scope:  # a line of a batch; this dialect has no priorities of its own
+            body = orjson.dumps({**orjson.loads(body), "priority": LOWEST_PRIORITY})
         ask = await desk.read(request, body)
         head = Head(asked)
         work = _Work(head, ask, messages, pipeline, accounts, store)
