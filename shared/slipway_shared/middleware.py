@@ -94,14 +94,15 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        headers = _headers(scope)
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._limit(scope):
-            await send_error(send, self._too_large(scope))
+        limit = self._limit(scope)
+        length = header(scope, b"content-length")
+        if length.isdigit():
+            # The server reads no more of a body than its head promised, so there is nothing to count.
+            await (self._app(scope, receive, send) if int(length) <= limit else send_error(send, _too_large(limit)))
             return
-        await self._count(scope, receive, send)
+        await self._count(scope, receive, send, limit)
 
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _count(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         seen = 0
         answered = False
 
@@ -109,27 +110,33 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._limit(scope):
-                raise self._too_large(scope)
+            if seen > limit:
+                raise _too_large(limit)
             return message
 
         async def send_bounded(message: Message) -> None:
             # Whatever the route made of the cut body (a parse error, usually), the caller is told the true reason.
             nonlocal answered
-            if seen <= self._limit(scope):
+            if seen <= limit:
                 await send(message)
             elif not answered:
                 answered = True
-                await send_error(send, self._too_large(scope))
+                await send_error(send, _too_large(limit))
 
         await self._app(scope, counted, send_bounded)
 
     def _limit(self, scope: Scope) -> int:
         # Files are bounded by the route that stores them, part by part; JSON is bounded here.
-        return self._max_bytes * 16 if _headers(scope).get("content-type", "").startswith("multipart/") else self._max_bytes
+        return self._max_bytes * 16 if header(scope, b"content-type").startswith(b"multipart/") else self._max_bytes
 
-    def _too_large(self, scope: Scope) -> errors.TooLarge:
-        return errors.TooLarge(f"The request body is larger than {self._limit(scope)} bytes.")
+
+def _too_large(limit: int) -> errors.TooLarge:
+    return errors.TooLarge(f"The request body is larger than {limit} bytes.")
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of that (lower-case) name; empty where there is none."""
+    return next((value for key, value in scope["headers"] if key == name), b"")
 
 
 async def send_error(send: Send, error: errors.SlipwayError) -> None:

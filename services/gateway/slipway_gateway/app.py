@@ -24,6 +24,7 @@ from slipway_gateway.builds import Builds
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.desk import CALLER_GONE, Desk
 from slipway_gateway.door import Door
+from slipway_gateway.express import Express, express_routes
 from slipway_gateway.idempotency import Idempotency
 from slipway_gateway.keys import KeyRing, KeyStore
 from slipway_gateway.keystores import FileKeys, RedisKeys
@@ -84,7 +85,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in _FOREIGN_DOCS]
     wired = app.state.wired = _wire(settings, app.state.metrics)
     desk = Desk(wired.catalog, wired.accounts, wired.router, keepalive_seconds=settings.keepalive_seconds)
-    for router in (
+    routers = (
         chat_routes(desk, wired.pipeline, wired.accounts, Idempotency(wired.shelf, settings.idempotency_seconds)),
         response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.shelf, settings.response_seconds), wired.background),
         completion_routes(desk, wired.safety, wired.catalog, wired.accounts, settings),
@@ -95,7 +96,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         batch_routes(wired.batches, wired.batch_files, wired.runner),
         playground_routes(),
         admin_routes(wired.store, wired.keys),
-    ):
+    )
+    for router in routers:
         app.include_router(router)
     app.add_exception_handler(Gone, _nobody_waits)
     # Last in the list is innermost: the door stands inside the request frame, whose context it completes.
@@ -109,6 +111,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         admin_token=_told(settings.admin_token),
     )
     app.user_middleware.append(door)
+    app.user_middleware.append(
+        Middleware(Express, routes=express_routes([route for router in routers for route in router.routes]), gone=CALLER_GONE)
+    )
     describe(app)
     return app
 
