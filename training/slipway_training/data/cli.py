@@ -43,7 +43,8 @@ def prepare(
         steps = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in made.seconds.items())
         total = sum(made.seconds.values())
         console.print(
-            f"{len(made.packed):,} rows, {tokens:,} tokens, {tokens / total:,.0f} tokens/s from raw text ({steps})", highlight=False
+            f"{len(made.packed):,} rows, {tokens:,} tokens, {tokens / total:,.0f} tokens/s in this run ({steps}; finished steps are not done again)",
+            highlight=False,
         )
         console.print(f"digest {made.packed.digest}", highlight=False)
 

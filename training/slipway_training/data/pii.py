@@ -18,7 +18,7 @@ Check = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: its placeholder's word, what it looks like, and what it must pass. The pattern's first group, if any, is what is replaced."""
+    """One kind: its placeholder's word, what it looks like, and what it must pass. The pattern's group `value`, if it has one, is what is replaced."""
 
     name: str
     pattern: re.Pattern[str]
@@ -38,7 +38,7 @@ def luhn(value: str) -> bool:
 
 def _card(value: str) -> bool:
     bare = digits(value)
-    return 13 <= len(bare) <= 19 and bare[0] in "23456" and len(set(bare)) > 1 and luhn(bare)
+    return 13 <= len(bare) <= 19 and (bare[0] in "3456" or 2221 <= int(bare[:4]) <= 2720) and len(set(bare)) > 1 and luhn(bare)
 
 
 def _iban(value: str) -> bool:
@@ -96,15 +96,16 @@ KINDS: tuple[Kind, ...] = (
         _always,
     ),
     Kind("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban),
-    Kind("CARD", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d.-]\d)"), _card),
+    # Contiguous, or in the groups that cards are printed in: single digits with spaces between them are a list, and one in ten passes the check digit.
+    Kind("CARD", re.compile(r"(?<![\d.-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5})(?![\d.-]\d|\d)"), _card),
     Kind("SSN", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn),
     Kind("IP", re.compile(_NOT_NUMBERED + r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]\w)|(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])"), _ip),
-    Kind("PHONE", re.compile(rf"(?<![\w.])(?:\+|00(?=[1-9]))\d{{1,3}}[ .-]?(?:\(\d{{1,4}}\)[ .-]?)?\d{{1,4}}(?:[ .-]?\d{{2,4}}){{1,4}}{_EXTENSION}"), _phone),
+    Kind("PHONE", re.compile(rf"(?<![\w./-])(?:\+\d{{1,3}}[ .-]?|00[1-9]\d{{0,2}}[ .-])(?:\(\d{{1,4}}\)[ .-]?)?\d{{1,4}}(?:[ .-]?\d{{2,4}}){{1,4}}{_EXTENSION}"), _phone),
     Kind("PHONE", re.compile(rf"(?<![\w.-])(?:1[ .-])?(?:\(\d{{3}}\) ?|\d{{3}}[.-])\d{{3}}[.-]\d{{4}}{_EXTENSION}"), _phone),
     # In brackets stands an area code; a year in brackets is a citation, and pages follow it.
     Kind("PHONE", re.compile(rf"(?<![\w.-])\((?!(?:1[5-9]|20)\d\d\))\d{{2,5}}\) ?\d{{2,5}}(?:[ -]\d{{2,5}}){{1,3}}{_EXTENSION}"), _phone),
-    Kind("PHONE", re.compile(rf"(?i)(?:{_PHONE_WORDS})[^\d\n]{{0,20}}(\(?\d{{2,5}}\)?(?:[ ./-]?\d{{2,5}}){{1,4}}){_EXTENSION}"), _phone_by_word),
-    Kind("PHONE", re.compile(r"(?i)(?<![\w.-])(\(?\d{2,5}\)?(?:[ .-]?\d{2,8}){1,4})(?=[ -]{1,2}(?:office|fax|mobile|cell|phone)\b)"), _phone_by_word),
+    Kind("PHONE", re.compile(rf"(?i)(?:{_PHONE_WORDS})[^\d\n/=$<>]{{0,12}}(?P<value>\(?\d{{2,5}}\)?(?:[ ./-]?\d{{2,5}}){{1,4}}){_EXTENSION}"), _phone_by_word),
+    Kind("PHONE", re.compile(r"(?i)(?<![\w.-])(?P<value>\(?\d{2,5}\)?(?:[ .-]?\d{2,8}){1,4})(?=[ -]{1,2}(?:office|fax|mobile|cell|phone)\b)"), _phone_by_word),
 )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def scrub(text: str) -> tuple[str, Counter[str]]:
     for kind in KINDS:
 
         def place(match: re.Match[str], kind: Kind = kind) -> str:
-            group = match.lastindex or 0
+            group = "value" if "value" in match.re.groupindex else 0
             value = match.group(group)
             if not kind.check(value):
                 return match.group()
