@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 from slipway_shared.grounding import NOT_IN_SOURCES
-from slipway_training.errors import ConfigError
+from slipway_training.errors import CheckpointError, ConfigError
 from slipway_training.evaluation.scores import Item
 from slipway_training.pointer.ablate import (
     FULL,
@@ -23,8 +23,11 @@ from slipway_training.pointer.ablate import (
     sets_of,
     write_report,
 )
+from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.encode import PairBatch
 from slipway_training.pointer.model import list_loss
+from slipway_training.pointer.recipe import export_run, run_pointer
+from slipway_training.pointer.train import newest, start
 
 
 @pytest.fixture
@@ -83,3 +86,28 @@ def test_the_shipped_legs_are_read_and_bad_ones_told(tmp_path: Path) -> None:
         load_plan(tmp_path / "a.yaml")
     with pytest.raises(ConfigError, match="missing"):
         load_plan(tmp_path / "b.yaml")
+
+
+def test_a_run_can_start_from_what_is_served(tiny_bert: Path, tmp_path: Path) -> None:
+    """The int8 flavor widened again points where its parent did, and a run goes on from it."""
+    first = PointerConfig.model_validate(
+        {
+            "model": {"base": str(tiny_bert), "vocab_size": 500, "max_tokens": 96}, "data": {"mixture": {"fixture": 1.0}, "lists": 24},
+            "optim": {"batch_lists": 4, "learning_rate": 1e-3, "average": 0.5}, "run": {"out": str(tmp_path / "run")},
+        }
+    )  # fmt: skip
+    assert run_pointer(first, Console(quiet=True))
+    flavors = tmp_path / "run" / "flavors"
+    further = first.model_copy(
+        update={"run": first.run.model_copy(update={"out": str(tmp_path / "on"), "init_from": str(flavors / "int8")})}
+    )
+    both, pieces = start(further, [])
+    parent = newest(tmp_path / "run", first)
+    assert pieces == (tmp_path / "run" / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    for (name, ours), theirs in zip(both.model.named_parameters(), parent.parameters(), strict=True):
+        step = float((theirs.amax() - theirs.amin()) / 127)
+        assert torch.allclose(ours, theirs, atol=step), name
+    assert run_pointer(further, Console(quiet=True))
+    export_run(tmp_path / "run", flavors, ("fp32",), Console(quiet=True))
+    with pytest.raises(CheckpointError, match="only int8"):
+        start(further.model_copy(update={"run": further.run.model_copy(update={"init_from": str(flavors / "fp32")})}), [])

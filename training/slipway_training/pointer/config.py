@@ -61,7 +61,9 @@ class RunConfig(_Part):
     minutes: Annotated[float, Field(ge=0)] = 0
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 200
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
-    init_from: Annotated[str, Field(description="an earlier run whose weights and vocabulary this one starts from; empty: model.base")] = ""
+    init_from: Annotated[
+        str, Field(description="an earlier run, or an int8 flavor, whose weights and vocabulary this one starts from; empty: model.base")
+    ] = ""
     out: str = "runs/pointer"
     data_dir: str = ""
 

@@ -28,6 +28,7 @@ from slipway_training.pointer.encode import pair_batch
 from slipway_training.pointer.lists import AskList, Shape, Source, mixed
 from slipway_training.pointer.model import Pointer, empty, list_loss, load_base
 from slipway_training.pointer.vocabulary import kept, wordpiece
+from slipway_training.pointer.widen import widened
 from slipway_training.prepare import FOLDERS, NEEDS_DATA, pages_of
 from slipway_training.sources.provenance import Provenance, data_dir, invented, provenance
 
@@ -89,7 +90,7 @@ def train_pointer(config: PointerConfig, say: Callable[[str], None], prepared: P
 def newest(run: Path, config: PointerConfig) -> Pointer:
     """The averaged model (the last one where nothing is averaged) of the newest whole checkpoint of `run`; raises CheckpointError."""
     vocabulary = (run / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    shape = BertConfig(**json.loads((base_folder(config.model.base) / "config.json").read_text(encoding="utf-8")))
+    shape = _base_shape(config)
     shape.vocab_size = len(vocabulary)
     both = Averaged(empty(shape))
     cursor, notes = checkpoint.restore(run / "checkpoints", both, None, None)
@@ -102,6 +103,9 @@ def start(config: PointerConfig, sources: list[Source], given: list[str] | None 
     """The network before the first step and its word pieces: an earlier run's, or the base model's with its vocabulary cut (to `given`)."""
     if config.run.init_from:
         before = Path(config.run.init_from)
+        if (before / "model.onnx").is_file():
+            model, vocabulary = widened(before, _base_shape(config))
+            return Averaged(model), vocabulary
         vocabulary = (before / "vocab.txt").read_text(encoding="utf-8").splitlines()
         return Averaged(newest(before, config).requires_grad_(True)), vocabulary
     folder = base_folder(config.model.base)
@@ -143,6 +147,10 @@ def base_folder(named: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise DataMissing(f"the package {PACKAGE} is not installed; set model.base to a BERT folder")
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _base_shape(config: PointerConfig) -> BertConfig:
+    return BertConfig(**json.loads((base_folder(config.model.base) / "config.json").read_text(encoding="utf-8")))
 
 
 def learning_share(optim: OptimConfig, progress: float) -> float:

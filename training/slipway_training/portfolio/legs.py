@@ -51,13 +51,13 @@ class Made:
 
 
 def run_all(plan: Plan, out: Path, minutes: float, console: Console, data: str = "") -> Made:
-    """Every leg of every seed, seed by seed, then the transfer; a job that would end after `minutes` (0: no bound) is left out and said."""
+    """Every seed of every leg, leg by leg, then the transfer; a job that would end after `minutes` (0: no bound) is left out and said."""
     out.mkdir(parents=True, exist_ok=True)
     rows = out / "rows"
     prepare(rows, plan.text.vocab_size, plan.text.context_tokens, plan.text.characters, data)
     made, clock = Made(), _Budget(minutes)
-    for seed in plan.seeds:
-        for name, leg in plan.legs.items():
+    for name, leg in plan.legs.items():
+        for seed in plan.seeds:
             config = config_of(plan, rows, (*leg.change, f"run.seed={seed}"), out / f"{name}-{seed}")
             found = _once(Job(f"{name}-{seed}", config, keep_weights=name == FULL and seed == plan.seeds[0]), clock, made, console)
             if found is not None:
