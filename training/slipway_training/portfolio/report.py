@@ -77,7 +77,11 @@ def _legs(plan: Plan, made: Made, gaps: Mapping[str, Gap]) -> str:
         rows.append(
             f"| {name} | {change} | {several[0].parameters:,} | {mean:.4f} | {gap or ''}{' *' if gap and gap.sure else ''} | {seconds:.0f} |"
         )
-    return "\n".join(rows) + "\n\n\\* the interval leaves out zero. Differences are paired by seed: the same rows in the same order."
+    note = (
+        "\\* the interval leaves out zero. Differences are paired by seed: the same rows in the same order. "
+        "Every leg has the learning rate of the full recipe: one that wants another is shown worse than it could be."
+    )
+    return "\n".join([*rows, "", note])
 
 
 def _transfer(made: Made) -> str:
