@@ -36,6 +36,10 @@ def test_every_byte_and_any_text_comes_back(model: bytes) -> None:
     assert proof.ok and proof.byte_tokens == 256 and proof.texts > 2000
 
 
+def test_line_feeds_and_tabs_are_tokens_of_their_own(model: bytes) -> None:
+    assert to_tokenizer(model).encode("a\n\n\tb", add_special_tokens=False).tokens == ["a", "\n", "\n", "\t", "b"]
+
+
 def test_specials_have_the_ids_of_our_other_tokenizers(model: bytes) -> None:
     tokenizer = to_tokenizer(model)
     assert tokenizer.token_to_id(END) == 1

@@ -24,6 +24,8 @@ model_pb2: Any = sentencepiece_model_pb2
 """The generated protocol, which has no types."""
 SPACE = "\u2581"
 UNKNOWN = "<unk>"
+WHITE = ["\n", "\t"]
+"""Text is given to the trainer by lines, so it would never see these and spell them in bytes."""
 LINE_BYTES = 4096
 """Longer lines are left out by the trainer, so they are cut before they reach it."""
 BYTE, CONTROL, UNKNOWN_TYPE = 6, 3, 2
@@ -40,7 +42,7 @@ def train_pieces(texts: Iterable[str], vocab_size: int, kind: str) -> bytes:
             sentence_iterator=_lines(texts), model_writer=out, model_type=kind, vocab_size=vocab_size, byte_fallback=True, split_digits=True,
             normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
             character_coverage=0.9999, max_sentence_length=2 * LINE_BYTES, pad_id=0, pad_piece=PAD, eos_id=1, eos_piece=END, bos_id=-1, unk_id=2,
-            unk_piece=UNKNOWN, control_symbols=[s for s in SPECIALS if s not in (PAD, END)], num_threads=1, minloglevel=2,
+            unk_piece=UNKNOWN, control_symbols=[s for s in SPECIALS if s not in (PAD, END)], user_defined_symbols=WHITE, num_threads=1, minloglevel=2,
         )  # fmt: skip
     except RuntimeError as error:
         raise ConfigError(
