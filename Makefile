@@ -1,7 +1,7 @@
 # One verb, one recipe. CI, pre-commit and people call only these.  `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help up down status logs setup setup-dev setup-vllm test test-long test-vllm test-fast check lint types imports fmt lock clean \
-	bench-generator bench-gateway bench-retrieval eval-retrieval eval-rag chaos-ingest eval-safety bench-training train-reader
+	bench-generator bench-gateway bench-retrieval eval-retrieval eval-rag chaos-ingest eval-safety bench-safety bench-training train-reader
 
 PYTHON ?= python3
 VENV := .venv
@@ -112,6 +112,9 @@ chaos-ingest: setup-dev ## kill -9 at KILLS (200) random points of ingestion: no
 
 eval-safety: setup-dev ## the safety filter's red team; fails below the gate
 	@$(BIN)/python -m slipway_safety_filter.evaluate $(ARGS)
+
+bench-safety: setup-dev ## the safety filter beside presidio-analyzer (ARGS="--presidio VENV", made there) and torch inference; what guarding a stream costs
+	@$(BIN)/python services/safety-filter/bench/bench_safety.py $(ARGS)
 
 bench-training: setup-dev ## training tokens/s at equal loss beside Hugging Face's Trainer, peak memory, MFU (ARGS="--shape 16M --rounds 5")
 	@$(BIN)/python training/benchmarks/train_bench.py $(ARGS)

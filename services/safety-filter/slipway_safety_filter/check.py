@@ -61,10 +61,12 @@ class Checker:
         guesses = self._classifier.guess(text, attacks.CATEGORIES, focus=_places(spans))
         if (plain := views.leetspeak(text)) is not None:
             guesses += self._classifier.guess(plain, attacks.CATEGORIES)
+        # An override that asks for a jailbreak is an attack, whichever head sees it.
+        seen = max(guess.score for guess in guesses)
         for guess in guesses:
             known = spans.get(guess.head)
             if known is None or known.rule != "classifier":
-                spans[guess.head] = _joined(known, _as_span(guess, guess.head))
+                spans[guess.head] = _joined(known, _as_span(guess, guess.head), seen)
             elif guess.score > known.score:
                 spans[guess.head] = _as_span(guess, guess.head)
         return [span for span in spans.values() if span.score > 0]

@@ -62,7 +62,7 @@ def test_a_split_is_by_template_never_by_text() -> None:
     sides = [{row.development for row in rows[at : at + 3]} for at in range(0, len(rows), 3)]
     assert all(len(side) == 1 for side in sides) and {True} in sides and {False} in sides
     assert all(set(row.labels.values()) == {0} and set(row.labels) == set(templates.HEADS) for row in rows)
-    assert len({row.source for row in rows if row.source.startswith("developers/")}) == 6
+    assert len({row.source for row in rows if row.source.startswith("developers/")}) == 7
 
 
 def test_rows_are_the_same_each_time_and_no_text_comes_twice() -> None:

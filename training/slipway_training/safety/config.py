@@ -78,6 +78,9 @@ class SafetyConfig(_Part):
         float, Field(gt=0, lt=0.5, description="of the templates of every family and of the rows of every folder: calibration")
     ] = 0.2
     data: DataConfig = DataConfig()
+    members: Annotated[
+        int, Field(ge=1, le=16, description="pairs of readers from different seeds, whose logits are averaged in one file")
+    ] = 1
     dense: DenseConfig = DenseConfig()
     sparse: SparseConfig = SparseConfig()
     data_dir: Annotated[str, Field(description="the open folders; empty: SLIPWAY_DATA_DIR, else the templates alone")] = ""

@@ -4,7 +4,8 @@ A linear one over hashed word sequences, and one hidden layer over MiniLM's froz
 development rows adds them. It refuses to know where rows come from and what is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,46 @@ def _logistic(x: torch.Tensor, target: torch.Tensor) -> NDArray[np.float32]:
 
     optimizer.step(closure)
     return np.asarray([*w.abs().detach().tolist(), *b.detach().tolist()], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One pair of readers: the hidden layer on unscaled states, the linear weights, the calibration, and the development logits of both."""
+
+    inner: torch.Tensor
+    inner_bias: torch.Tensor
+    outer: torch.Tensor
+    outer_bias: torch.Tensor
+    sparse: torch.Tensor
+    mix: torch.Tensor
+    dense_logits: torch.Tensor
+    sparse_logits: torch.Tensor
+
+    def logits(self) -> torch.Tensor:
+        """Calibrated logits of the development rows."""
+        return self.dense_logits * self.mix[:, 0] + self.sparse_logits * self.mix[:, 1] + self.mix[:, 2]
+
+
+def unscaled(dense: Dense, mean: torch.Tensor, spread: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The weights with the scaling of the states folded in, so that serving multiplies once."""
+    inner = dense.inner.weight.detach() / spread
+    return inner, dense.inner.bias.detach() - inner @ mean, dense.outer.weight.detach(), dense.outer.bias.detach()
+
+
+def merged(members: Sequence[Member]) -> dict[str, torch.Tensor]:
+    """The tensors of one file whose logits are the mean of the members' calibrated logits (averaging over seeds, Hansen and Salamon 1990): hidden
+    layers side by side, linear weights added up."""
+    share = 1 / len(members)
+    sparse = torch.stack([m.sparse * m.mix[:, 1] * share for m in members]).sum(0)
+    scale = sparse.abs().amax(0).clamp(min=1e-6) / 127
+    bias = torch.stack([m.mix[:, 2] * share for m in members]).sum(0)
+    return {
+        "inner.weight": torch.cat([m.inner for m in members]).half(), "inner.bias": torch.cat([m.inner_bias for m in members]).float(),
+        "outer.weight": torch.cat([m.outer * m.mix[:, :1] * share for m in members], dim=1).float(),
+        "outer.bias": torch.stack([m.outer_bias * m.mix[:, 0] * share for m in members]).sum(0).float(),
+        "sparse.weight": torch.round(sparse / scale).to(torch.int8), "sparse.scale": scale,
+        "mix": torch.stack([torch.ones_like(bias), torch.ones_like(bias), bias], dim=1),
+    }  # fmt: skip
 
 
 def auc(scores: NDArray[np.float32], y: NDArray[np.float32]) -> float:

@@ -29,8 +29,8 @@ def plan(config: SafetyConfig) -> list[tuple[str, str]]:
     start_up = max(0.0, times[0] - (times[1] - times[0]) / 2)
     each = max(1e-4, (times[1] - times[0]) / (2 * PROBE))
     chunks = -(-len(rows) // 1024)
-    seconds = chunks * start_up + each * len(rows) + FIT_SECONDS * len(rows) * (config.dense.epochs + config.sparse.epochs)
-    weights = config.dense.hidden * (384 * len(config.taps) + len(HEADS)) + (1 << 15) * len(HEADS)
+    seconds = chunks * start_up + each * len(rows) + FIT_SECONDS * len(rows) * config.members * (config.dense.epochs + config.sparse.epochs)
+    weights = config.members * config.dense.hidden * (384 * len(config.taps) + len(HEADS)) + (1 << 15) * len(HEADS)
     folder = data_folder(config)
     return [
         ("parameters", f"{weights:,} in {len(HEADS)} heads; the encoder's {len(config.taps)} layers stay as they are"),

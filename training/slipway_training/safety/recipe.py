@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import save_file
@@ -97,26 +96,39 @@ def fit(rows: Sequence[Row], data: heads.Features, config: SafetyConfig, bars: B
         torch.tensor([[float(row.labels.get(head, 0)) for head in HEADS] for row in rows]),
         torch.tensor([[float(head in row.labels) for head in HEADS] for row in rows]), train,
     )  # fmt: skip
-    mean, spread = data.pooled[train].mean(0), data.pooled[train].std(0).clamp(min=1e-3)
-    x = (data.pooled - mean) / spread
-    with bars.step("hidden layer", len(train) * config.dense.epochs, "rows") as told:
-        dense = heads.train_dense(x, train, targets, config.dense, told)
-    with bars.step("linear reader", len(train) * config.sparse.epochs, "rows") as told:
-        sparse = heads.train_sparse(data, train, targets, config.sparse, told)
-    with torch.no_grad():
-        d, s = dense(x[dev]), heads.sparse_logits(data, sparse, dev)
-    mix = heads.calibrate(d, s, targets.y[dev], targets.known[dev])
-    _write(dense, sparse, mix, mean, spread, config)
+    members = _members(data, train, dev, targets, config, bars)
+    _write(members, config)
+    d = torch.stack([m.dense_logits for m in members]).mean(0)
+    s = torch.stack([m.sparse_logits for m in members]).mean(0)
     sources = Counter(row.source for row in rows)
     report: dict[str, Any] = {"rows": len(rows), "development_rows": len(dev), "sources": dict(sorted(sources.items()))}
     if "package_pages" in sources:
         report["package_licences"] = manuals.licences()
-    return report | {"heads": _measured(d, s, mix, targets, dev)}
+    return report | {"heads": _measured(d, s, members, targets, dev)}
 
 
-def _measured(d: torch.Tensor, s: torch.Tensor, mix: NDArray[np.float32], targets: heads.Targets, dev: torch.Tensor) -> dict[str, Any]:
-    weights = torch.from_numpy(mix)
-    scores = torch.sigmoid(d * weights[:, 0] + s * weights[:, 1] + weights[:, 2]).numpy()
+def _members(
+    data: heads.Features, train: torch.Tensor, dev: torch.Tensor, targets: heads.Targets, config: SafetyConfig, bars: Bars
+) -> list[heads.Member]:
+    mean, spread = data.pooled[train].mean(0), data.pooled[train].std(0).clamp(min=1e-3)
+    x = (data.pooled - mean) / spread
+    rows = config.members * len(train)
+    out: list[heads.Member] = []
+    with bars.step("readers", rows * (config.dense.epochs + config.sparse.epochs), "rows") as told:
+        for _ in range(config.members):
+            dense = heads.train_dense(x, train, targets, config.dense, told)
+            sparse = heads.train_sparse(data, train, targets, config.sparse, told)
+            with torch.no_grad():
+                d, s = dense(x[dev]), heads.sparse_logits(data, sparse, dev)
+            mix = torch.from_numpy(heads.calibrate(d, s, targets.y[dev], targets.known[dev]))
+            out.append(heads.Member(*heads.unscaled(dense, mean, spread), sparse.weight.detach(), mix, d, s))
+    return out
+
+
+def _measured(
+    d: torch.Tensor, s: torch.Tensor, members: Sequence[heads.Member], targets: heads.Targets, dev: torch.Tensor
+) -> dict[str, Any]:
+    scores = torch.sigmoid(torch.stack([m.logits() for m in members]).mean(0)).numpy()
     out: dict[str, Any] = {}
     for i, head in enumerate(HEADS):
         mask = targets.known[dev][:, i].numpy() > 0
@@ -126,22 +138,8 @@ def _measured(d: torch.Tensor, s: torch.Tensor, mix: NDArray[np.float32], target
     return out
 
 
-def _write(
-    dense: heads.Dense,
-    sparse: torch.nn.EmbeddingBag,
-    mix: NDArray[np.float32],
-    mean: torch.Tensor,
-    spread: torch.Tensor,
-    config: SafetyConfig,
-) -> None:
-    # The scaling of the states is folded into the first layer, so that serving multiplies once.
-    inner = dense.inner.weight.detach() / spread
-    scale = sparse.weight.detach().abs().amax(0).clamp(min=1e-6) / 127
-    tensors = {
-        "inner.weight": inner.half(), "inner.bias": (dense.inner.bias.detach() - inner @ mean).float(),
-        "outer.weight": dense.outer.weight.detach().float(), "outer.bias": dense.outer.bias.detach().float(),
-        "sparse.weight": torch.round(sparse.weight.detach() / scale).to(torch.int8), "sparse.scale": scale, "mix": torch.from_numpy(mix),
-    }  # fmt: skip
+def _write(members: Sequence[heads.Member], config: SafetyConfig) -> None:
+    tensors = heads.merged(members)
     meta = {"heads": json.dumps(HEADS), "taps": json.dumps(config.taps), "format": "1"}
     scratch = Path(config.out) / "heads.safetensors.part"
     save_file({name: tensor.contiguous().numpy() for name, tensor in tensors.items()}, scratch, metadata=meta)
