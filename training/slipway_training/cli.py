@@ -18,6 +18,7 @@ from slipway_training.portfolio.cli import portfolio_app
 from slipway_training.pretrain.cli import app as pretrain_app
 from slipway_training.recipes import RECIPES, recipe
 from slipway_training.told import told
+from slipway_training.tuning.cli import app as tuning_app
 from slipway_training.understand.cli import understand_app
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(export_app, name="export")
 app.add_typer(data_app, name="data")
 app.add_typer(pretrain_app)
+app.add_typer(tuning_app)
 app.add_typer(ablate_app, name="ablate")
 app.add_typer(understand_app, name="understand")
 app.add_typer(portfolio_app, name="portfolio")

@@ -72,6 +72,22 @@ _ALL = (
         "safety", "the safety filter's heads: attacks on a model, orders inside passages, harm; on MiniLM's frozen first layers",
         "slipway_training.safety.config:SafetyConfig", "slipway_training.safety.recipe:run", "slipway_training.safety.plan:plan",
     ),
+    Recipe(
+        "sft", "a base model learns to answer from conversations: chat templates, packing, loss on what the assistant says",
+        "slipway_training.tuning.config:SftConfig", "slipway_training.tuning.sft:run", "slipway_training.tuning.sft:plan",
+    ),
+    Recipe(
+        "lora", "a low-rank adapter on a base model: rank search, merge, export for llama.cpp and vLLM",
+        "slipway_training.tuning.config:LoraConfig", "slipway_training.tuning.lora:run", "slipway_training.tuning.lora:plan",
+    ),
+    Recipe(
+        "dpo", "preferences: pairs from a file, or the model's own right and wrong answers told apart by a verifier",
+        "slipway_training.tuning.config:DpoConfig", "slipway_training.tuning.dpo:run", "slipway_training.tuning.dpo:plan",
+    ),
+    Recipe(
+        "distill", "a small model learns from a teacher: from its logits, or from the texts that it writes",
+        "slipway_training.tuning.config:DistillConfig", "slipway_training.tuning.distill:run", "slipway_training.tuning.distill:plan",
+    ),
 )  # fmt: skip
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 

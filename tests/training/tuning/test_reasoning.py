@@ -1,0 +1,129 @@
+"""The reasoning portfolio end to end, its data's forms, and a teacher behind a real loopback server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from slipway_training.cli import app
+from slipway_training.data.synth.answers import number
+from slipway_training.errors import ConfigError
+from slipway_training.tuning import reasoning
+from slipway_training.tuning.made import conversation
+from slipway_training.tuning.reasoning_data import read_sets, shortened
+from typer.testing import CliRunner
+
+GOLD = "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nNatalia sold 48+24 = <<48+24=72>>72 clips altogether.\n#### 72"
+
+
+class Teacher(BaseHTTPRequestHandler):
+    """Solves the sums of `made.py`; now and then wrongly, at too great length, or without the form."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        question = body["messages"][-1]["content"]
+        right = KNOWN[question]
+        kind = sum(map(ord, question)) % 5
+        text = {0: right, 1: right, 2: right.rsplit(" ", 1)[0] + " 999", 3: right + " so " * 80, 4: f"We get there so: {right}"}[kind]
+        raw = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return None
+
+
+KNOWN = {m[0]["content"]: m[1]["content"] for m in map(conversation, range(600))}
+
+
+@pytest.fixture
+def teacher() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Teacher) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+        thread.join()
+
+
+def test_one_command_leaves_a_report_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    words = ["portfolio", "reasoning", "--tiny", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    results = json.loads((tmp_path / "report" / "results.json").read_text(encoding="utf-8"))
+    assert set(results["scores"]) == {"before", "answers", "rationales"}
+    assert results["teacher"]["name"].startswith("no model: the gold rationales")
+    assert results["differences"]["rationales - before"]["gold_nats"][2] < 0  # it has learnt what a rationale looks like, surely
+    assert results["differences"]["rationales - before"]["problems"][3] == 24
+    assert all(row["milliseconds"] > 0 for row in results["latency"].values())
+    page = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
+    assert "](scores.svg)" in page
+    assert "paired bootstrap" in page
+    assert (tmp_path / "report" / "scores.svg").stat().st_size > 2000
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/hf/model.safetensors")}
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+
+
+def test_a_teacher_behind_a_url_is_checked_filtered_and_on_record(teacher: str, tmp_path: Path) -> None:
+    plan = reasoning.TINY
+    sets = read_sets(None, 60, 10)
+    config = reasoning.teacher_config(plan, sets, tmp_path, teacher, "sums-1", "r3", "MIT", "")
+    texts, record = reasoning.rationales(plan, sets, tmp_path, config, Console(quiet=True))
+    assert 5 <= len(texts) < 60
+    for question, text in texts.items():
+        assert number(text) == number(KNOWN[question])
+        assert len(text.split()) <= plan.words
+    assert (record["name"], record["version"], record["licence"]) == ("sums-1", "r3", "MIT")
+    kept = json.loads((tmp_path / "teacher" / "provenance.json").read_text(encoding="utf-8"))
+    assert kept["teacher"]["model"] == "sums-1"
+    assert kept["outcomes"]["wrong_answer"] > 0
+    assert kept["outcomes"]["kept"] == len(texts)
+    assert kept["filters"]["answer"] == "number"
+
+
+def test_a_teacher_without_a_licence_is_no_teacher(tmp_path: Path) -> None:
+    words = ["portfolio", "reasoning", "--tiny", "--out", str(tmp_path), "--teacher-url", "http://127.0.0.1:9/v1", "--teacher-model", "m"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "--teacher-licence" in done.output.replace("\n", " ")
+
+
+def test_a_rationale_is_shortened_to_its_equations() -> None:
+    assert shortened(GOLD, 60) == "48/2 = 24\n48+24 = 72\n#### 72"
+    assert shortened(GOLD, 5) is None
+    assert shortened("Nothing is computed.\n#### 3", 60) is None
+
+
+def test_both_sources_are_read_in_their_own_forms_and_split_by_the_question(tmp_path: Path) -> None:
+    (tmp_path / "gsm8k_train").mkdir()
+    (tmp_path / "arc_train").mkdir()
+    rows = [{"question": f"How many are {i} and {i % 7}?", "answer": GOLD} for i in range(200)]
+    (tmp_path / "gsm8k_train" / "train.jsonl").write_text("\n".join(map(json.dumps, [*rows, *rows[:50]])), encoding="utf-8")
+    head = "Please choose the correct answer to the question: "
+    asked = [
+        f"{head}Why {i}?\n\nAnswer1: one two Answer2: {i} Answer3: three.\n\nAnswer format: answer1/answer2/answer3" for i in range(200)
+    ]
+    items = [{"instruction": text, "output": "the correct answer is answer2", "answer": "answer2"} for text in asked]
+    for name in ("ARC-Easy-train.json", "ARC-Challenge-train.json"):
+        (tmp_path / "arc_train" / name).write_text(json.dumps(items), encoding="utf-8")
+    sets = read_sets(tmp_path, 1000, 1000)
+    assert sets.choices[0].options[0] == "one two"
+    assert all(c.options[c.right].isdigit() and c.question.startswith("Why") for c in sets.choices)
+    assert not {p.question for p in sets.problems} & {p.question for p in sets.held_problems}
+    assert not {c.question for c in sets.choices} & {c.question for c in sets.held_choices}
+    assert len({p.question for p in sets.held_problems}) == len(sets.held_problems) > 5
+    assert sets.held_problems[0].answer == "#### 72"
+
+
+def test_no_rationale_means_no_student(tmp_path: Path) -> None:
+    sets = read_sets(None, 20, 4)
+    with pytest.raises(ConfigError, match="no rationale passed"):
+        reasoning.run_legs(replace(reasoning.TINY, words=1), sets, tmp_path, None, "", Console(quiet=True))
