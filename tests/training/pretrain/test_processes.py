@@ -44,10 +44,10 @@ def test_two_processes_say_what_one_says(tiny: Callable[..., Any], curve: Curve,
 def test_a_killed_process_is_started_again_and_the_run_ends_as_if_nothing_had_been(
     tiny: Callable[..., Any], curve: Curve, launch: Callable[..., Any]
 ) -> None:
-    words = ("run.tokens=30000", "run.precision=fp32", "data.invented=60", "run.checkpoint_every_steps=1")
+    words = ("run.tokens=60000", "run.precision=fp32", "data.invented=60", "run.checkpoint_every_steps=1")
     one, two = tiny(*words, out="one"), tiny(*words, out="two")
     alone(one)
-    process = launch(*words, f"run.out={two.run.out}", processes=2, restarts=2)
+    process = launch(*words, f"run.out={two.run.out}", processes=2, restarts=4)
     log = Path(two.run.out) / "log.jsonl"
     end = time.monotonic() + 120
     while not log.is_file() or log.read_text().count("\n") < 4:
