@@ -88,9 +88,10 @@ def test_a_tokenizer_without_the_end_token_is_refused(tmp_path: Path, write_pros
         run(write_mixture(tmp_path, write_prose), tmp_path / "none.json", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_it_ends_with_the_same_rows(tmp_path: Path, write_prose: Prose, tokenizer_file: Path) -> None:
     """kill -9 as soon as some file of the next step appears, then the same command again: three times on the way through one run."""
-    path = write_mixture(tmp_path, write_prose, documents=200)
+    path = write_mixture(tmp_path, write_prose, documents=80)
     wanted = run(path, tokenizer_file, tmp_path / "whole").packed.digest
     out = tmp_path / "out"
     command = [sys.executable, "-m", "slipway_training", "data", "prepare", str(path), "--tokenizer", str(tokenizer_file), "--to", str(out)]
@@ -105,3 +106,16 @@ def test_killed_at_any_point_it_ends_with_the_same_rows(tmp_path: Path, write_pr
             open_packed(out)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert open_packed(out, verify=True).digest == wanted
+
+
+def test_a_signal_ends_it_with_the_code_for_try_again(tmp_path: Path, write_prose: Prose, tokenizer_file: Path) -> None:
+    path = write_mixture(tmp_path, write_prose, documents=80)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "slipway_training", "data", "prepare", str(path), "--tokenizer", str(tokenizer_file), "--to", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while process.poll() is None and not (out / "work" / "clean" / "web.part").exists():
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate()
+    assert process.returncode == 75 and b"goes on from here" in said
+    assert (out / "work" / "clean" / "books.json").is_file(), "the finished source is kept"

@@ -1,5 +1,7 @@
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -62,6 +64,20 @@ def test_later_steps_refuse_a_tokenizer_that_was_changed(tmp_path: Path) -> None
     assert isinstance(mixture, MixtureConfig)
     with pytest.raises(ConfigError, match="changed after it was frozen"):
         prepare(mixture, tmp_path / "tokenizer", tmp_path / "rows", QUIET)
+
+
+def test_a_signal_stops_it_and_the_same_words_go_on(tmp_path: Path) -> None:
+    """The signal is in the air as soon as the first step begins; nothing is frozen then, and the next run ends as any other."""
+
+    class Interrupting(Console):
+        def print(self, *said: object, **how: Any) -> None:
+            if "clean invented-tales" in str(said):
+                signal.raise_signal(signal.SIGTERM)
+
+    assert not recipe("tokenizer").start(tiny(tmp_path), Interrupting(quiet=True))
+    assert not (tmp_path / "tokenizer").exists() and (tmp_path / "work" / "clean" / "invented-tales.json").is_file()
+    assert recipe("tokenizer").start(tiny(tmp_path), QUIET)
+    verify(tmp_path / "tokenizer")
 
 
 def test_a_dry_run_says_text_and_time_and_writes_nothing(tmp_path: Path) -> None:

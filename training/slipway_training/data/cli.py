@@ -31,8 +31,16 @@ def prepare(
         from slipway_training.config import load_typed
         from slipway_training.data.mixture import MixtureConfig
         from slipway_training.data.prepare import prepare as run
+        from slipway_training.data.progress import Stopped
+        from slipway_training.signals import stop_on_signal
 
-        made = run(load_typed(MixtureConfig, mixture, overrides or []), tokenizer, to, console, workers)
+        typed = load_typed(MixtureConfig, mixture, overrides or [])
+        with stop_on_signal() as stopped:
+            try:
+                made = run(typed, tokenizer, to, console, workers, stopped)
+            except Stopped as stop:
+                console.print("stopped; the same command goes on from here")
+                raise typer.Exit(75) from stop  # EX_TEMPFAIL: try again
         table = Table("source", "licence", "rows", "tokens", "repeats", "short of its weight", title=f"{to}", title_justify="left")
         for p in made.packed.provenance:
             share = made.shares[p.source]

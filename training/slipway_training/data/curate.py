@@ -3,6 +3,7 @@
 It knows the order of the steps and keeps every count. It refuses to know tokens: the tokenizer recipe and `data prepare` both start from here.
 """
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -103,7 +104,8 @@ def _serial(job: _Job, documents: Iterator[Document], tally: Tally) -> Iterator[
 
 def _parallel(job: _Job, documents: Iterator[Document], tally: Tally, workers: int) -> Iterator[Document]:
     """In order, with a bounded number of chunks under way, so that a source larger than memory streams through."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches every process of a terminal; only the one that reads decides what it means.
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         under_way: deque[Future[tuple[list[Document], Tally]]] = deque()
         while chunk := list(islice(documents, CHUNK)):
             under_way.append(pool.submit(job, chunk))

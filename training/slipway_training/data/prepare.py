@@ -7,7 +7,7 @@ digest. It refuses to know the model.
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,15 +38,17 @@ class Prepared:
     seconds: dict[str, float]
 
 
-def prepare(mixture: MixtureConfig, tokenizer_at: Path, folder: Path, console: Console, workers: int = 1) -> Prepared:
-    """Packed rows in `folder` (steps in between in `folder/work`); raises ConfigError or DataMissing with what to do."""
+def prepare(
+    mixture: MixtureConfig, tokenizer_at: Path, folder: Path, console: Console, workers: int = 1, stopped: Callable[[], bool] | None = None
+) -> Prepared:
+    """Packed rows in `folder` (steps in between in `folder/work`); raises ConfigError or DataMissing with what to do, Stopped when `stopped` says so."""
     tokenizer, sha256 = load_frozen(tokenizer_at)
     end = tokenizer.token_to_id(mixture.end_token)
     if end is None:
         raise ConfigError(f"the tokenizer has no token {mixture.end_token!r}; name its end token by end_token=")
     seconds: dict[str, float] = {}
     started = time.perf_counter()
-    with Bars(console) as bars:
+    with Bars(console, stopped) as bars:
         curated = curate(mixture, folder / WORK, bars, workers)
         seconds["curate"] = time.perf_counter() - started
         spools: dict[str, TokenSpool] = {}

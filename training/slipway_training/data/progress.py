@@ -13,12 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
+class Stopped(Exception):
+    """A signal came; what is finished is on disk, and the same words go on from there."""
+
+
 class Bars:
     """A context manager; each `step` is a bar inside it."""
 
-    def __init__(self, console: Console) -> None:
-        """`console` decides the form."""
+    def __init__(self, console: Console, stopped: Callable[[], bool] | None = None) -> None:
+        """`console` decides the form. When `stopped` says so, the next advance of a step raises Stopped."""
         self._console = console
+        self._stopped = stopped
         self._bars = Progress(
             TextColumn("[bold]{task.description}[/]"), BarColumn(), TextColumn("{task.percentage:>4.0f}%"), TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
@@ -32,13 +37,18 @@ class Bars:
         self._bars.stop()
 
     @contextmanager
-    def step(self, name: str, total: float, unit: str) -> Generator[Callable[[int], None]]:
-        """A bar of `total` `unit`s; what it yields is called with how many more are done. `total` may be an estimate."""
+    def step(self, name: str, total: float, unit: str, *, whole: bool = False) -> Generator[Callable[[int], None]]:
+        """A bar of `total` `unit`s; what it yields is called with how many more are done. `total` may be an estimate.
+
+        A `whole` step is not stopped in between: inside a library that calls back, an exception would be taken for its own failure.
+        """
         task = self._bars.add_task(name, total=total or None, rate="")
         started, done = time.perf_counter(), 0
 
         def advance(more: int) -> None:
             nonlocal done
+            if not whole and self._stopped and self._stopped():
+                raise Stopped
             done += more
             self._bars.update(task, completed=done, rate=self._rate(done, started, unit))
 

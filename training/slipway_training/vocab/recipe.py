@@ -1,6 +1,7 @@
 """The tokenizer recipe: curate text, train a vocabulary, prove that it can write every byte, audit it, freeze it.
 
-It knows the order of work. It refuses to freeze a vocabulary that loses text. A signal stops it after the step under way (exit 75); the same words go on.
+It knows the order of work. It refuses to freeze a vocabulary that loses text. A signal stops it between two
+documents (exit code 75); the same words go on at the step that was under way.
 """
 
 import json
@@ -16,9 +17,10 @@ from slipway_training.data.clean import Cleaner
 from slipway_training.data.curate import Curated, curate
 from slipway_training.data.document import Tally
 from slipway_training.data.files import origin
-from slipway_training.data.progress import Bars
+from slipway_training.data.progress import Bars, Stopped
 from slipway_training.data.readers import read
 from slipway_training.errors import TrainingError
+from slipway_training.signals import stop_on_signal
 from slipway_training.tokenizer import train_tokenizer, write_tokenizer_folder
 from slipway_training.vocab.audit import VocabularyAudit, audit
 from slipway_training.vocab.config import TokenizerConfig
@@ -33,26 +35,35 @@ SAMPLE_DOCUMENTS = 40
 
 
 def run(config: TokenizerConfig, console: Console) -> bool:
-    """Everything in `config.out`: tokenizer/ (a Hugging Face folder with its lock), report.json, work/. Always True: an interrupt is an exception."""
+    """Everything in `config.out`: tokenizer/ (a Hugging Face folder with its lock), report.json, work/. False: a signal stopped it, it goes on when run again."""
     out = Path(config.out)
-    with Bars(console) as bars:
-        curated = curate(config.mixture, out / "work", bars, config.workers)
-        corpus = make_corpus(curated, config.characters, config.held_out)
-        total = sum(corpus.characters.values())
-        with bars.step(f"train {config.kind}", total, "characters") as advance:
-            tokenizer, model = _train(config, _told(corpus.training(), advance))
-        coverage = prove(tokenizer)
-        if not coverage.ok:
-            raise TrainingError(
-                f"the vocabulary loses text: {coverage.byte_tokens} of 256 bytes have a token, {len(coverage.failures)} of "
-                f"{coverage.texts} texts did not come back, such as {coverage.failures[:3]}"
-            )
-        with bars.step("audit", total, "characters") as advance:
-            found = audit(tokenizer, corpus.training(), corpus.measured(), config.rare_below, advance)
-    lock = _export(config, tokenizer, model, curated, out / "tokenizer")
-    _report(config, curated, corpus.characters, coverage, found, lock, out / REPORT)
+    with stop_on_signal() as stopped:
+        try:
+            with Bars(console, stopped) as bars:
+                coverage, found, lock = _make(config, out, bars)
+        except Stopped:
+            return False
     _show(console, coverage, found, lock, out)
     return True
+
+
+def _make(config: TokenizerConfig, out: Path, bars: Bars) -> tuple[Coverage, VocabularyAudit, Lock]:
+    curated = curate(config.mixture, out / "work", bars, config.workers)
+    corpus = make_corpus(curated, config.characters, config.held_out)
+    total = sum(corpus.characters.values())
+    with bars.step(f"train {config.kind}", total, "characters", whole=True) as advance:
+        tokenizer, model = _train(config, _told(corpus.training(), advance))
+    coverage = prove(tokenizer)
+    if not coverage.ok:
+        raise TrainingError(
+            f"the vocabulary loses text: {coverage.byte_tokens} of 256 bytes have a token, {len(coverage.failures)} of "
+            f"{coverage.texts} texts did not come back, such as {coverage.failures[:3]}"
+        )
+    with bars.step("audit", total, "characters") as advance:
+        found = audit(tokenizer, corpus.training(), corpus.measured(), config.rare_below, advance)
+    lock = _export(config, tokenizer, model, curated, out / "tokenizer")
+    _report(config, curated, corpus.characters, coverage, found, lock, out / REPORT)
+    return coverage, found, lock
 
 
 def plan(config: TokenizerConfig) -> list[tuple[str, str]]:
