@@ -1,6 +1,7 @@
 """The benchmark's arithmetic, and one small run of it against the real process."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from slipway_generator.bench import cases, refusals, report
 from slipway_generator.bench.measure import Round
+from slipway_shared.manifest import load_verified
 
 
 def test_ratios_are_above_one_where_ours_is_better() -> None:
@@ -99,3 +101,14 @@ def test_every_bad_input_of_the_benchmark_is_refused_and_the_engine_lives(tiny: 
             assert 400 <= response.status_code < 500, (name, response.text)
             assert response.json()["error"]["message"], name
         assert client.get("/readyz").status_code == 200
+
+
+def test_a_flavors_latency_goes_into_its_manifest_where_builds_show_it(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[2] / "models" / "slipway-reader-llama" / "int4", tmp_path / "int4")
+    words = ["-m", "slipway_generator.bench.latency", "--model", str(tmp_path / "int4"), "--rounds", "2", "--write"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    written = load_verified(tmp_path / "int4").manifest.eval
+    names = {name.partition("@")[0] for name in written}
+    assert {"ttft_ms", "tpot_ms", "rss_mb"} <= names
+    assert "f1" in names  # what was there stays
