@@ -47,7 +47,9 @@ def test_every_part_of_the_surface(installed: Path, house: Any) -> None:
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)
     assert house.model in seen["models"]
-    assert seen["streamed"] == seen["whole"] and seen["whole"] and seen["streamedUsage"] == seen["usage"]
+    assert seen["streamed"] == seen["whole"] and seen["whole"]
+    # Not the details: the second call finds its prompt in the cache.
+    assert all(seen["streamedUsage"][name] == seen["usage"][name] > 0 for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
     assert seen["tool"] == "The answer is 42."
     assert seen["events"][0] == "response.created" and seen["events"][-1] == "response.completed"
     assert seen["response"] == "You said: My name is Ada."

@@ -54,7 +54,13 @@ def test_chat_streamed_equals_whole_with_logprobs_and_usage(client: openai.OpenA
     assert "".join(choice.delta.content or "" for choice in choices) == whole.choices[0].message.content
     told = [entry for choice in choices if choice.logprobs for entry in choice.logprobs.content or []]
     assert whole.choices[0].logprobs and told == whole.choices[0].logprobs.content and told
-    assert chunks[-1].usage == whole.usage and chunks[-1].choices == [] and all(chunk.usage is None for chunk in chunks[:-1])
+    # Not the details: the second call finds its prompt in the cache.
+    usages = [
+        usage.model_dump(include={"prompt_tokens", "completion_tokens", "total_tokens"})
+        for usage in (chunks[-1].usage, whole.usage)
+        if usage
+    ]
+    assert len(usages) == 2 and usages[0] == usages[1] and chunks[-1].choices == [] and all(chunk.usage is None for chunk in chunks[:-1])
 
 
 def test_completions_echo_with_logprobs(client: openai.OpenAI, house: Any) -> None:
@@ -129,7 +135,7 @@ def test_responses_create_stream_go_on_delete(planned: openai.OpenAI, house: Any
             pass
         item: Any = stream.get_final_response().output[0]
     assert item.type == "function_call" and json.loads(item.arguments) == {"a": 1, "b": 2}
-    background = planned.responses.create(model=house.planner, input="later", background=True)
+    background = planned.responses.create(model=house.planner, input="When do boats leave for Lundy?", background=True)
     assert until(lambda: planned.responses.retrieve(background.id), lambda r: r.status != "in_progress").status == "completed"
     planned.responses.delete(first.id)
     with pytest.raises(openai.NotFoundError):
@@ -147,6 +153,15 @@ def test_embeddings_floats_base64_and_several(client: openai.OpenAI) -> None:
         else struct.pack("<384f", *packed.data[1].embedding)
     )
     assert struct.unpack("<384f", raw) == pytest.approx(floats.data[1].embedding, abs=1e-6)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the safety filter's heads since 09accb2 take short greetings for prompt extraction; to be trained away"
+)
+@pytest.mark.parametrize("text", ["Hi", "Hello", "later"])
+def test_a_greeting_is_no_attack(planned: openai.OpenAI, house: Any, text: str) -> None:
+    asked: Any = {"model": house.planner, "messages": [{"role": "user", "content": text}]}
+    assert planned.chat.completions.create(**asked).choices[0].message.content == f"You said: {text}"
 
 
 def test_moderations(client: openai.OpenAI) -> None:
@@ -184,12 +199,17 @@ def test_files_stores_batches_of_files_and_search(client: openai.OpenAI) -> None
 def test_batches_of_every_endpoint(client: openai.OpenAI, house: Any) -> None:
     bodies: dict[Any, list[dict[str, Any]]] = {
         "/v1/chat/completions": [
-            {"model": house.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3, "retrieval": False},
-            {"model": "no-such-model", "messages": [{"role": "user", "content": "Hi"}]},
+            {
+                "model": house.model,
+                "messages": [{"role": "user", "content": "When do boats leave for Lundy?"}],
+                "max_tokens": 3,
+                "retrieval": False,
+            },
+            {"model": "no-such-model", "messages": [{"role": "user", "content": "When do boats leave for Lundy?"}]},
         ],
         "/v1/completions": [{"model": house.model, "prompt": "Boats", "max_tokens": 2}],
         "/v1/embeddings": [{"model": "minilm", "input": "a lighthouse"}, {"model": "minilm", "input": ["a", "b"]}],
-        "/v1/responses": [{"model": house.model, "input": "Hi", "max_output_tokens": 3}],
+        "/v1/responses": [{"model": house.model, "input": "When do boats leave for Lundy?", "max_output_tokens": 3}],
     }
     made: list[Any] = []
     for endpoint, asked in bodies.items():

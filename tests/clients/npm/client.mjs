@@ -18,7 +18,7 @@ const until = async (look, ready) => {
 seen.models = [];
 for await (const model of client.models.list()) seen.models.push(model.id);
 
-const asked = { model: MODEL, messages: [{ role: "user", content: "Hello" }], max_tokens: 6, temperature: 0, retrieval: false };
+const asked = { model: MODEL, messages: [{ role: "user", content: "When do boats leave for Lundy?" }], max_tokens: 6, temperature: 0, retrieval: false };
 const whole = await client.chat.completions.create(asked);
 seen.whole = whole.choices[0].message.content;
 seen.usage = whole.usage;
