@@ -1,12 +1,18 @@
 """The reasoning portfolio end to end, its data's forms, and a teacher behind a real loopback server."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 from slipway_training.cli import app
@@ -14,7 +20,7 @@ from slipway_training.data.synth.answers import number
 from slipway_training.errors import ConfigError
 from slipway_training.tuning import reasoning
 from slipway_training.tuning.made import conversation
-from slipway_training.tuning.reasoning_data import read_sets, shortened
+from slipway_training.tuning.reasoning_data import Problem, read_sets, shortened
 from typer.testing import CliRunner
 
 GOLD = "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nNatalia sold 48+24 = <<48+24=72>>72 clips altogether.\n#### 72"
@@ -87,6 +93,44 @@ def test_a_teacher_behind_a_url_is_checked_filtered_and_on_record(teacher: str, 
     assert kept["outcomes"]["wrong_answer"] > 0
     assert kept["outcomes"]["kept"] == len(texts)
     assert kept["filters"]["answer"] == "number"
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> Iterator[str]:
+    """Our own generator as a process: the echo engine, which says a question again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SLIPWAY_")} | {"SLIPWAY_GENERATOR_MODEL": "echo"}
+    with (tmp_path / "generator.log").open("wb") as log:
+        command = [sys.executable, "-m", "slipway_generator", "--port", str(port)]
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        due = time.monotonic() + 60
+        while not _ready(port):
+            assert process.poll() is None and time.monotonic() < due, (tmp_path / "generator.log").read_text(encoding="utf-8")[-1000:]
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_our_own_generator_is_a_teacher(generator: str, tmp_path: Path) -> None:
+    problems = tuple(Problem(f"{a} + {a} = {2 * a}\n#### {2 * a}", f"#### {2 * a if a % 2 else 0}") for a in range(3, 11))
+    sets = replace(read_sets(None, 4, 2), problems=problems)
+    config = reasoning.teacher_config(reasoning.TINY, sets, tmp_path, generator, "echo", "1", "Apache-2.0", "")
+    config = config.model_copy(update={"teacher": config.teacher.model_copy(update={"temperature": 0.0, "samples": 1})})
+    texts, record = reasoning.rationales(reasoning.TINY, sets, tmp_path, config, Console(quiet=True))
+    assert texts == {p.question: p.question for p in problems[::2]}
+    assert (record["asked"], record["kept"]) == (8, 4)
 
 
 def test_a_teacher_without_a_licence_is_no_teacher(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path, tiny:
     assert recipe("sft").start(parts, QUIET)
     first, second = (load_file(tmp_path / name / "hf" / "model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [len(list((tmp_path / name / "checkpoints").iterdir())) for name in ("whole", "parts")] == [2, 2]
     steps = [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()]
     assert steps == list(range(1, len(steps) + 1))
 

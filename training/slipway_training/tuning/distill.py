@@ -74,6 +74,8 @@ def run(config: DistillConfig, console: Console) -> bool:
     found = rows.read_rows(config.data)
     student = open_base(base_folder(config, found, folder))
     teacher = _teacher(config, student, found, folder, console)
+    if teacher is None:
+        return False
     if teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab():
         raise ConfigError(
             f"{teacher.folder} and the student have different vocabularies; learn from its texts instead: `data synth`, then sft"
@@ -152,8 +154,8 @@ def _trainer(config: DistillConfig, student: Opened, teacher: Opened, tokens: To
     return Trainer(config.divergence, model=student.model, args=args, train_dataset=data, data_collator=Collator(cache, pad))
 
 
-def _teacher(config: DistillConfig, student: Opened, found: list[dict[str, Any]], folder: Path, console: Console) -> Opened:
-    """The teacher's folder, or a wider model of the student's tokenizer that is tuned on the rows first."""
+def _teacher(config: DistillConfig, student: Opened, found: list[dict[str, Any]], folder: Path, console: Console) -> Opened | None:
+    """The teacher's folder, or a wider model of the student's tokenizer that is tuned on the rows first; None when a signal stopped that."""
     if config.teacher.folder:
         return open_base(Path(config.teacher.folder))
     if config.model.base:
@@ -168,7 +170,7 @@ def _teacher(config: DistillConfig, student: Opened, found: list[dict[str, Any]]
         tokens = rows.tokenize(found, student.tokenizer, config.data, assistant_only=config.assistant_only)
         trainer = make_trainer(opened, tokens, tuned, out)
         if not fit(trainer, tuned, out, console, "teacher"):
-            raise ConfigError("stopped while the teacher was made; the same command goes on from there")
+            return None
         finish.write_hf(trainer.model, opened, out)
     return open_base(out / "hf")
 

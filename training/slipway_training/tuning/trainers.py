@@ -39,6 +39,8 @@ class SafeCheckpoints:
     processing_class: Any
     optimizer: Any
     lr_scheduler: Any
+    keep: int = 2
+    """So many checkpoints stay; the Trainer's own rotation would drop the last whole one before the next is whole."""
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -103,12 +105,19 @@ class SafeCheckpoints:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"  # type: ignore[attr-defined]
         sums = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
         (folder / WHOLE).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+        for old in _by_step(folder.parent)[self.keep :]:  # only now: until here the one before was the newest whole one
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _by_step(folder: Path) -> list[Path]:
+    """Checkpoints below `folder`, the newest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
 
 
 def newest(folder: Path) -> tuple[Path | None, list[str]]:
     """The newest whole checkpoint below `folder`, and what was passed over, in words."""
     notes: list[str] = []
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]), reverse=True):
+    for path in _by_step(folder):
         try:
             sums: dict[str, str] = json.loads((path / WHOLE).read_text(encoding="utf-8"))
             if all(digest(path / name) == wanted for name, wanted in sums.items()):
@@ -131,7 +140,7 @@ def arguments(config: TuningConfig, folder: Path, rows: int) -> dict[str, Any]:
         # TRL turns recomputation on under its old name, which transformers warns about; models of a laptop's size need none.
         "gradient_checkpointing": None, "activation_checkpointing": False, "bf16": torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(), "save_strategy": "steps", "save_steps": config.run.checkpoint_every_steps,
-        "save_total_limit": config.run.keep_checkpoints, "logging_steps": 1, "report_to": "none", "disable_tqdm": True, "eval_strategy": "no",
+        "save_total_limit": None, "logging_steps": 1, "report_to": "none", "disable_tqdm": True, "eval_strategy": "no",
     }  # fmt: skip
 
 
@@ -147,6 +156,7 @@ def fit(trainer: Any, config: TuningConfig, folder: Path, console: Console, what
     """Train from the newest whole checkpoint to the end (True), or to a signal (False)."""
     torch.set_num_threads(config.run.threads)
     trainer.remove_callback(PrinterCallback)
+    trainer.keep = config.run.keep_checkpoints
     found, notes = newest(folder / CHECKPOINTS)
     for note in notes:
         console.print(note, highlight=False)
