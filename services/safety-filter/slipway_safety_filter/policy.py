@@ -70,9 +70,9 @@ DEFAULT_TABLE: dict[str, Row] = {
     "pii.national_id": Row(threshold=0.5, input="allow", output="redact"),
     "pii.passport": Row(threshold=0.5, input="allow", output="redact"),
     "secret": Row(threshold=0.5, input="allow", output="redact"),
-    "injection": Row(threshold=0.55, input="block", output="allow"),
-    "jailbreak": Row(threshold=0.55, input="block", output="allow"),
-    "prompt_extraction": Row(threshold=0.55, input="block", output="allow"),
+    "injection": Row(threshold=0.6, input="block", output="allow"),
+    "jailbreak": Row(threshold=0.6, input="block", output="allow"),
+    "prompt_extraction": Row(threshold=0.6, input="block", output="allow"),
     "prompt_leak": Row(threshold=0.75, input="allow", output="block"),
     "harm": Row(threshold=0.8, input="allow", output="allow"),
 }

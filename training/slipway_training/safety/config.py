@@ -25,6 +25,7 @@ class PerTemplate(_Part):
         int, Field(ge=1, description="questions and manuals of developers: the harmless texts that look most like attacks")
     ] = 40
     harm: Annotated[int, Field(ge=1)] = 60
+    short: Annotated[int, Field(ge=1, description="greetings, thanks, follow-ups, addresses: most of what is said in chats")] = 60
 
 
 class DataConfig(_Part):

@@ -35,7 +35,10 @@ def collect(config: SafetyConfig) -> list[Row]:
     found += list(_manuals(config, data is not None, rng))
     rows = list({row.text: row for row in found if row.text}.values())
     rng.shuffle(rows)
-    return rows
+    # Behind the others and from a seed of its own: a change to the short texts leaves what was read of the others valid.
+    known = {row.text for row in rows}
+    short = {row.text: row for row in templates.short(config, random.Random(config.seed + 1)) if row.text and row.text not in known}
+    return [*rows, *short.values()]
 
 
 def _manuals(config: SafetyConfig, packages: bool, rng: random.Random) -> Iterator[Row]:

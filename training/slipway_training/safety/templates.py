@@ -72,6 +72,12 @@ def rows(config: SafetyConfig, passages: list[str], rng: random.Random) -> Itera
     yield from _harms(files["harm"], slots, config, rng)
 
 
+def short(config: SafetyConfig, rng: random.Random) -> Iterator[Row]:
+    """Rows of short.yaml: what people say in a few words."""
+    file = _read(HERE / "short.yaml")
+    yield from _harmless(file["short"], "short", file["slots"], config, config.per_template.short, rng)
+
+
 def _read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
