@@ -83,14 +83,18 @@ def sample_rows(packed: Packed, weights: NDArray[np.floating], epoch: int, seed:
         rows = packed.stage_rows(stage)
         if not len(rows):
             continue
-        rng = np.random.default_rng([seed, epoch, stage])
-        # Which rows share a step of the comb must not depend on their place, or neighbours would exclude each other.
-        shuffled = rng.permutation(np.arange(rows.start, rows.stop))
-        ends = np.cumsum(weights[shuffled])
-        comb = (np.arange(len(rows)) + rng.random()) * (ends[-1] / len(rows))
-        taken = np.minimum(np.searchsorted(ends, comb, side="right"), len(rows) - 1)
-        out.append(rng.permutation(shuffled[taken]))
+        out.append(resample(np.arange(rows.start, rows.stop), weights, np.random.default_rng([seed, epoch, stage])))
     return np.concatenate(out).astype(np.int64) if out else np.zeros(0, np.int64)
+
+
+def resample(rows: NDArray[np.int64], weights: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.int64]:
+    """As many rows as there are, each about as often as `weights[row]`, shuffled: systematic resampling."""
+    # Which rows share a step of the comb must not depend on their place, or neighbours would exclude each other.
+    shuffled = rng.permutation(rows)
+    ends = np.cumsum(weights[shuffled])
+    comb = (np.arange(len(rows)) + rng.random()) * (ends[-1] / len(rows))
+    taken = np.minimum(np.searchsorted(ends, comb, side="right"), len(rows) - 1)
+    return rng.permutation(shuffled[taken])
 
 
 def write_numbers(path: Path, name: str, values: NDArray[np.floating], packed: Packed, **notes: str) -> None:

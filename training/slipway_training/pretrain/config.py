@@ -52,13 +52,15 @@ class DataConfig(_Part):
 
     packed: Annotated[str, Field(description="folder of packed rows")] = ""
     tokenizer: Annotated[str, Field(description="tokenizer.json that made them; empty: beside the packed rows")] = ""
-    mixture: Annotated[str, Field(description="a mixture file: where `packed` is missing, it is prepared from this")] = ""
+    mixture: Annotated[str, Field(description="a mixture YAML: where `packed` holds no rows yet, `data prepare` makes them from it")] = ""
     invented: Annotated[int, Field(ge=0, description="instead of packed rows: this many documents of self-made text")] = 0
     context_tokens: Annotated[int, Field(ge=16, description="for rows that are made here; packed rows bring their own")] = 256
     held_out_rows: Annotated[int, Field(ge=1, description="rows that are never trained on, for the evaluation loss")] = 64
     reset_attention: Annotated[bool, Field(description="tokens look only at their own document, not at those packed before it")] = False
     curriculum: Annotated[bool, Field(description="stages of the packed rows one after another; false: all rows shuffled together")] = True
-    weights: Annotated[str, Field(description="a file of row weights for loss-aware sampling; empty: every row as often")] = ""
+    weights: Annotated[str, Field(description="the Parquet file of `data weights`, for loss-aware sampling; empty: every row as often")] = (
+        ""
+    )
 
 
 class OptimConfig(_Part):

@@ -3,14 +3,13 @@
 It knows the held-out rows, the curriculum and sampling weights. It keeps no state: resuming needs the number of rows that were taken, nothing else.
 """
 
-import json
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway_training.data.sampling import resample
 from slipway_training.errors import ConfigError
 
 Rows = NDArray[np.int64]
@@ -19,7 +18,7 @@ Rows = NDArray[np.int64]
 class Order:
     """Every row once an epoch, stage after stage, shuffled within each; or drawn by weight."""
 
-    def __init__(self, stages: Sequence[int], *, held_out: int, seed: int, weights: NDArray[np.float64] | None = None) -> None:
+    def __init__(self, stages: Sequence[int], *, held_out: int, seed: int, weights: NDArray[np.floating] | None = None) -> None:
         """`stages`: rows of each curriculum stage, in order. The held-out rows are spread evenly over all of them. Raises ConfigError."""
         total = sum(stages)
         if total <= held_out:
@@ -54,17 +53,6 @@ class Order:
                 if self._weights is None or not len(rows):
                     parts.append(rng.permutation(rows))
                 else:
-                    share = self._weights[rows] / self._weights[rows].sum()
-                    parts.append(rng.choice(rows, len(rows), p=share))
+                    parts.append(resample(rows, self._weights, rng))
             self._epoch = (epoch, np.concatenate(parts))
         return self._epoch[1]
-
-
-def read_weights(path: str) -> NDArray[np.float64] | None:
-    """A JSON list of numbers, one a row; raises ConfigError."""
-    if not path:
-        return None
-    try:
-        return np.asarray(json.loads(Path(path).read_text(encoding="utf-8")), dtype=np.float64)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"data.weights={path} is no JSON list of numbers ({type(error).__name__})") from error

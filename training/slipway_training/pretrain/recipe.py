@@ -17,6 +17,7 @@ from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from slipway_training import checkpoint
+from slipway_training.data.sampling import read_numbers
 from slipway_training.errors import CheckpointError
 from slipway_training.export.onnx_folder import write_hf_folder
 from slipway_training.pretrain.attention import use_causal_attention
@@ -25,7 +26,7 @@ from slipway_training.pretrain.curve import draw_log
 from slipway_training.pretrain.loop import LOG, Loop, Outcome, Step
 from slipway_training.pretrain.model import build, flops_per_token, parameter_count
 from slipway_training.pretrain.network import Network
-from slipway_training.pretrain.order import Order, read_weights
+from slipway_training.pretrain.order import Order
 from slipway_training.pretrain.progress import RunProgress
 from slipway_training.pretrain.rows import Rows, find_rows, keep_tokenizer
 from slipway_training.pretrain.speed import peak_flops
@@ -44,7 +45,7 @@ def run(config: PretrainConfig, console: Console) -> bool:
     transformers_logging.disable_progress_bar()  # one bar is enough
     folder = Path(config.run.out)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = find_rows(config.data, folder, config.run.seed)
+    rows = find_rows(config.data, folder, config.run.seed, console)
     loop = open_loop(config, rows, folder)
     if loop.rank == 0:
         remember(config, rows, folder)
@@ -72,8 +73,9 @@ def open_loop(config: PretrainConfig, rows: Rows, folder: Path) -> Loop:
     llama = build(config.model, vocabulary, packed.context, rows.end, rows.end if pad is None else pad, config.run.seed)
     if not torch.cuda.is_available():
         use_causal_attention(llama)
+    weights = read_numbers(Path(config.data.weights), "weight", packed) if config.data.weights else None
     stages = packed.lengths_by_stage if config.data.curriculum else (len(packed),)
-    order = Order(stages, held_out=config.data.held_out_rows, seed=config.run.seed, weights=read_weights(config.data.weights))
+    order = Order(stages, held_out=config.data.held_out_rows, seed=config.run.seed, weights=weights)
     name = checkpoint.fingerprint(config.model_dump(mode="json", exclude=NUMBERS), packed.digest)
     network = Network(llama, config.optim.label_smoothing, rows.end if config.data.reset_attention else None)
     return Loop(network, order, packed.rows, config, folder, name, packed.context)

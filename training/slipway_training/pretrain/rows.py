@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 from tokenizers import Tokenizer
 
+from slipway_training.config import load_typed
 from slipway_training.data.invented import prose
+from slipway_training.data.mixture import MixtureConfig
 from slipway_training.data.origin import Origin
 from slipway_training.data.packed import INDEX, Packed, PackedRow, open_packed, write_packed
+from slipway_training.data.prepare import prepare
 from slipway_training.errors import ConfigError, DataMissing
 from slipway_training.pretrain.config import DataConfig
 from slipway_training.tokenizer import END, encode, load_tokenizer, special_id, train_tokenizer
@@ -37,7 +41,7 @@ class Rows:
     end: int
 
 
-def find_rows(data: DataConfig, run: Path, seed: int) -> Rows:
+def find_rows(data: DataConfig, run: Path, seed: int, console: Console | None = None) -> Rows:
     """What the recipe names, made below `run` where it is made here; raises DataMissing and ConfigError."""
     if data.invented:
         folder, path = run / "data", run / "data" / "tokenizer.json"
@@ -45,6 +49,8 @@ def find_rows(data: DataConfig, run: Path, seed: int) -> Rows:
     else:
         folder = Path(data.packed)
         path = Path(data.tokenizer) if data.tokenizer else folder / "tokenizer.json"
+        if data.mixture:
+            _once(folder, lambda: _prepare(data, folder, console))
     packed = open_packed(folder)
     if not path.is_file():
         raise DataMissing(f"{path} is missing; data.tokenizer names the tokenizer.json that made {folder}")
@@ -82,6 +88,13 @@ def _once(folder: Path, make: Callable[[], None]) -> None:
         if time.monotonic() > end:
             raise DataMissing(f"{folder} was not made by the first process within {LONGEST_WAIT:.0f} s")
         time.sleep(0.2)
+
+
+def _prepare(data: DataConfig, folder: Path, console: Console | None) -> None:
+    if not data.tokenizer:
+        raise ConfigError("data.mixture needs data.tokenizer: the tokenizer.json that makes its rows")
+    typed = load_typed(MixtureConfig, Path(data.mixture), [])
+    prepare(typed, Path(data.tokenizer), folder, console or Console(quiet=True), 1, lambda: False)
 
 
 def _invent(folder: Path, path: Path, data: DataConfig, seed: int) -> None:
