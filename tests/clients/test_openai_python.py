@@ -155,9 +155,6 @@ def test_embeddings_floats_base64_and_several(client: openai.OpenAI) -> None:
     assert struct.unpack("<384f", raw) == pytest.approx(floats.data[1].embedding, abs=1e-6)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the safety filter's heads since 09accb2 take short greetings for prompt extraction; to be trained away"
-)
 @pytest.mark.parametrize("text", ["Hi", "Hello", "later"])
 def test_a_greeting_is_no_attack(planned: openai.OpenAI, house: Any, text: str) -> None:
     asked: Any = {"model": house.planner, "messages": [{"role": "user", "content": text}]}
