@@ -67,7 +67,7 @@ def _opening(plan: Plan, made: Made) -> str:
 
 
 def _legs(plan: Plan, made: Made, gaps: Mapping[str, Gap]) -> str:
-    rows = ["| leg | change | parameters | held-out loss | difference, 95 % | s |", "|---|---|--:|--:|--:|--:|"]
+    rows = ["| leg | change | parameters | seeds | held-out loss | difference, 95 % | s |", "|---|---|--:|--:|--:|--:|--:|"]
     for name, runs in made.legs.items():
         several = list(runs.values())
         mean = t_interval([run.held_out for run in several]).mean
@@ -75,11 +75,15 @@ def _legs(plan: Plan, made: Made, gaps: Mapping[str, Gap]) -> str:
         seconds = sum(run.seconds for run in several) / len(several)
         gap = gaps.get(name)
         rows.append(
-            f"| {name} | {change} | {several[0].parameters:,} | {mean:.4f} | {gap or ''}{' *' if gap and gap.sure else ''} | {seconds:.0f} |"
+            f"| {name} | {change} | {several[0].parameters:,} | {len(several)} | {mean:.4f} "
+            f"| {gap or ''}{' *' if gap and gap.sure else ''} | {seconds:.0f} |"
         )
+    full = [run.held_out for run in made.legs.get(FULL, {}).values()]
+    spread = f" The full recipe alone goes from {min(full):.4f} to {max(full):.4f} over its seeds: a difference of one seed that is smaller says nothing."
     note = (
         "\\* the interval leaves out zero. Differences are paired by seed: the same rows in the same order. "
         "Every leg has the learning rate of the full recipe: one that wants another is shown worse than it could be."
+        + (spread if len(full) > 1 else "")
     )
     return "\n".join([*rows, "", note])
 
