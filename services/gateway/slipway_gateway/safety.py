@@ -91,7 +91,8 @@ class Safety:
                 return False
             if (instead := track.show(end)) is not None:
                 function["arguments"], choice["logprobs"] = instead, None
-        message["annotations"] = await self.quotes(message.get("annotations") or [], context)
+        if message.get("annotations"):
+            message["annotations"] = await self.quotes(message["annotations"], context)
         return True
 
     async def quotes(self, annotations: list[dict[str, Any]], context: RequestContext) -> list[dict[str, Any]]:
