@@ -285,3 +285,22 @@ async def test_the_arguments_of_a_whole_answer_are_scanned_too(platform: Any, se
         assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == {"to": "[HIDDEN]"}
     else:
         assert choice["message"]["refusal"] and "tool_calls" not in choice["message"]
+
+
+async def test_a_slow_models_words_are_not_held_for_a_whole_window() -> None:
+    """The model says its next word only when the one before was shown: with a window of 16 frames alone this would stand still for ever."""
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def slow() -> AsyncGenerator[Frame]:
+        writer = Writer("m")
+        for number in range(6):
+            yield writer.delta({"content": f"word{number} "})
+            assert await asyncio.wait_for(seen.get(), 20) == f"word{number} "
+        yield writer.delta({}, "stop")
+        yield Frame(sse.DONE)
+
+    guard = Guard(check, Writer("m"), window=16, overlap=0, observe=lambda _: None, seconds=0.02)
+    async for frame in guard.run(slow()):
+        if frame.text():
+            seen.put_nowait(frame.text())
+    assert seen.empty()

@@ -2,8 +2,9 @@
 arguments of every tool call.
 
 Window k is checked while window k+1 is generated. The first window is one frame, and windows double up to `window` frames, so that the first token waits
-for one check and not for a batch. Held back are at most two windows and what may be the beginning of a match: from where the filter says
-(`hold_from`), else the last `overlap` characters. It refuses to know policies: a verdict is allow, redact or block.
+for one check and not for a batch; a frame that has waited for `seconds` closes its window as well. Held back are at most two windows and what may be the
+beginning of a match: from where the filter says (`hold_from`), else the last `overlap` characters. It refuses to know policies: a verdict is allow, redact
+or block.
 """
 
 import asyncio
@@ -24,12 +25,16 @@ REFUSAL = "The answer was withheld by the safety policy."
 class Guard:
     """Holds frames until their text was checked. One guard per stream."""
 
-    def __init__(self, check: Check, writer: Writer, *, window: int, overlap: int, observe: Callable[[float], None]) -> None:
+    def __init__(
+        self, check: Check, writer: Writer, *, window: int, overlap: int, observe: Callable[[float], None], seconds: float = 0.1
+    ) -> None:
         self._check = check
         self._writer = writer
         self._window = window
         self._overlap = overlap
         self._observe = observe
+        self._seconds = seconds
+        self._unseen = 0.0
         self._size = 1
         self._fresh = 0
         self._tracks: dict[Where, Track] = {}
@@ -58,8 +63,8 @@ class Guard:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _next(self, frames: AsyncIterator[Frame]) -> bool:
-        """Takes one more frame, or returns as soon as the running check has an answer. False at the end of `frames`."""
-        if self._checking is None and self._coming is None:
+        """Takes one more frame, or returns as soon as the running check has an answer, or a frame has waited long enough. False at the end of `frames`."""
+        if self._checking is None and self._coming is None and not self._fresh:
             frame = await anext(frames, None)
         else:
             if self._coming is None:
@@ -68,12 +73,15 @@ class Guard:
             if self._checking is not None:
                 # While two windows are held, nothing more is taken until the older is decided.
                 waiting = {self._checking} if self._fresh >= self._window else {self._coming, self._checking}
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            patience = max(0.0, self._unseen + self._seconds - time.monotonic()) if self._fresh and self._checking is None else None
+            await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if not self._coming.done():
                 return True
             frame, self._coming = self._coming.result(), None
         if frame is None:
             return False
+        if self._fresh == 0:
+            self._unseen = time.monotonic()
         self._fresh += self._hold(frame)
         return True
 
@@ -83,10 +91,14 @@ class Guard:
         if self._checking is not None and (wait or self._checking.done()):
             checking, self._checking = self._checking, None
             out = await checking
-        if self._checking is None and not wait and self._fresh >= self._size:
+        if self._checking is None and not wait and self._due():
             self._fresh, self._size = 0, min(self._size * 2, self._window)
             self._checking = asyncio.create_task(self._release(final=False))
         return out
+
+    def _due(self) -> bool:
+        """Whether a window is full, or its first frame has waited long enough: a slow model's words are not held for a whole window."""
+        return self._fresh >= self._size or (self._fresh > 0 and time.monotonic() - self._unseen >= self._seconds)
 
     def _hold(self, frame: Frame) -> int:
         """Keeps `frame`; 1 when it brought text."""

@@ -177,6 +177,7 @@ class Pipeline:
             Writer(ask.request.model),
             window=self._settings.output_window_tokens,
             overlap=self._settings.output_overlap_chars,
+            seconds=self._settings.output_window_seconds,
             observe=self._metrics.histogram("slipway_guard_hold_seconds").observe,
         )
 

@@ -104,6 +104,9 @@ class GatewaySettings(ServiceSettings):
     reader_tokens: int = Field(default=96, ge=1, le=4096, description="a reader's answer is held until checked, so it is bounded by this")
     safety_fail_open: bool = Field(default=False, description="serve unchecked when the safety filter is away, instead of refusing")
     output_window_tokens: int = Field(default=16, ge=1, le=512, description="frames of output that one moderation check covers")
+    output_window_seconds: float = Field(
+        default=0.1, ge=0, le=10, description="a frame that has waited this long is checked at once, however few came after it"
+    )
     output_overlap_chars: int = Field(
         default=96, ge=0, le=4096, description="text kept back so that a pattern cut by a window is seen whole"
     )

@@ -130,6 +130,7 @@ class _Completions:
                 TextWriter(asked.model),
                 window=self._settings.output_window_tokens,
                 overlap=self._settings.output_overlap_chars,
+                seconds=self._settings.output_window_seconds,
                 observe=lambda _: None,
             ).run(frames)
         wants_usage = asked.stream_options is not None and asked.stream_options.include_usage
