@@ -47,14 +47,14 @@ class HeldOut:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the three sets and print their sizes."""
+    """Write the four sets and print their sizes."""
     parser = argparse.ArgumentParser(prog="slipway_training.reranker.questions", description=(main.__doc__ or "").strip())
     parser.add_argument("--data", type=Path, required=True, help="the open data folder")
     parser.add_argument("--held-out", type=Path, nargs="+", required=True, help="BEIR-style folders that stay out of training")
     parser.add_argument("--out", type=Path, required=True)
     wanted = parser.parse_args(argv)
     held_out = read_held_out(wanted.held_out)
-    for name, make in (("squad", squad), ("factbook", from_factbook), ("textbooks", from_textbooks)):
+    for name, make in (("squad", squad), ("factbook", from_factbook), ("textbooks", from_textbooks), ("exercises", from_exercises)):
         make(wanted.data, held_out).write(wanted.out / f"train-{name}")
     return 0
 
@@ -114,6 +114,17 @@ def from_textbooks(data: Path, held_out: HeldOut) -> Made:
             first = len(made.docs)
             asked = textbooks.questions(module, rng)
             made.asked += [(query, [first + number for number in held]) for query, held in asked]
+            made.docs += [("", text) for text in module.paragraphs]
+    return made
+
+
+def from_exercises(data: Path, held_out: HeldOut) -> Made:
+    """The books' own exercises, over the paragraphs and printed answers of the modules that have any."""
+    made = Made()
+    for module in textbooks.modules(data):
+        if module.exercises and held_out.texts.isdisjoint(module.paragraphs):
+            first = len(made.docs)
+            made.asked += [(question, [first + number for number in held]) for question, held in module.exercises]
             made.docs += [("", text) for text in module.paragraphs]
     return made
 

@@ -6,7 +6,7 @@ It knows how the plain-text books are laid out. It refuses to know which modules
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,8 @@ _SPACE = re.compile(r"\s+")
 _GLOSSARY = re.compile(r"^([a-zA-Z][\w '()/-]{2,48}): ([^\n]{15,220})$", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _WORD = re.compile(r"[A-Za-z][\w'’-]+")
-_EXERCISES = re.compile(r"^(Critical Thinking|Exercise|Review) Questions?$")
+_EXERCISES = re.compile(r"^(Critical Thinking|Interactive Link) Questions?$")
+_HEADING = re.compile(r"[A-Z][^.:;?!]{2,60}")
 _STOP = frozenset(
     "the a an of to in and or is are was were be been being that which this these those it its as for with by on at from into can may might will "
     "would should has have had not but if than then they their there he she his her we our you your also such more most some any each other".split()
@@ -25,11 +26,12 @@ TERM_WORDINGS = ("What is {t}?", "define {t}", "{t}", "What does {t} mean?", "Ex
 
 @dataclass(slots=True)
 class Module:
-    """A book's section: paragraphs, and (query, paragraph numbers that answer it)."""
+    """A book's section: paragraphs, (query, paragraph numbers that answer it), and exercises in the same form."""
 
     title: str
     paragraphs: list[str]
     asked: list[tuple[str, list[int]]] = field(default_factory=list)
+    exercises: list[tuple[str, list[int]]] = field(default_factory=list)
 
 
 def modules(data: Path) -> Iterator[Module]:
@@ -41,20 +43,34 @@ def modules(data: Path) -> Iterator[Module]:
 
 def _module(raw: str) -> Module:
     blocks = [_SPACE.sub(" ", block).strip() for block in raw.split("\n\n")]
-    made = Module(blocks[0].lstrip("# "), [block for block in blocks if 30 <= len(block.split()) <= 250])
+    printed = list(_printed(blocks))
+    short = [answer for _, answer in printed if len(answer.split()) < 30]
+    made = Module(blocks[0].lstrip("# "), list(dict.fromkeys([*(b for b in blocks if 30 <= len(b.split()) <= 250), *short])))
     place = {text: number for number, text in enumerate(made.paragraphs)}
     for term, definition in _GLOSSARY.findall(raw):
         held = [n for n, text in enumerate(made.paragraphs) if term.lower() in text.lower()]
         if 1 <= len(held) <= 2:
             made.asked += [(f"\0{term}\0{definition.strip()}", held)]
-    inside = False
+    made.exercises = [(question, [place[answer]]) for question, answer in printed]
     for before, after in itertools.pairwise(blocks):
-        inside = bool(_EXERCISES.match(before)) or (inside and len(before.split()) >= 4)
-        # An exercise's question is answered by the block below it; a heading names what the block below it is about.
-        short = 2 <= len(before.split()) <= 9 and before[-1:] not in ".:;,?" and before[:1].isupper()
-        if ((before.endswith("?") and inside) or short) and after in place:
+        # A heading names what the block below it is about.
+        if 2 <= len(before.split()) <= 9 and before[-1:] not in ".:;,?" and before[:1].isupper() and after in place:
             made.asked.append((before, [place[after]]))
     return made
+
+
+def _printed(blocks: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Exercises with the answer that the book prints below them. Answers are often one short sentence, and are passages all the same."""
+    inside = False
+    for block, below in itertools.pairwise(blocks):
+        if _EXERCISES.match(block):
+            inside = True
+        elif len(block.split()) <= 5 and _HEADING.fullmatch(block):
+            inside = False
+        elif (
+            inside and 5 <= len(block.split()) <= 80 and block.endswith("?") and 4 <= len(below.split()) <= 250 and not below.endswith("?")
+        ):
+            yield block, below
 
 
 def questions(module: Module, rng: random.Random) -> list[tuple[str, list[int]]]:
@@ -66,7 +82,7 @@ def questions(module: Module, rng: random.Random) -> list[tuple[str, list[int]]]
             out.append((rng.choice(DEFINITION_WORDINGS).format(d=definition), held))
             if rng.random() < 0.3:
                 out.append((rng.choice(TERM_WORDINGS).format(t=term), held))
-        elif asked.endswith("?") or rng.random() < 0.35:
+        elif rng.random() < 0.35:
             out.append((asked, held))
     for number in range(len(module.paragraphs)):
         if rng.random() < 0.22 and (query := taken(module, number, rng)):

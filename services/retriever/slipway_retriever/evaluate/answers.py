@@ -6,7 +6,7 @@ It refuses to know who answered.
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway_retriever.evaluate.measures import Interval, interval
@@ -84,10 +84,10 @@ def by_rank(asked: Sequence[Asked]) -> dict[str, list[Asked]]:
     return {name: rows for name, rows in made.items() if rows}
 
 
-def table(asked: Sequence[Asked]) -> list[list[str]]:
-    """Means with 95 % bootstrap intervals, by `groups`; the head first."""
+def table(named: str, rows: Mapping[str, Sequence[Asked]]) -> list[list[str]]:
+    """Means with 95 % bootstrap intervals, a line for each of `rows`; the head, which begins with `named`, first."""
     head = [
-        "questions",
+        named,
         "n",
         "hit@k",
         "EM",
@@ -99,14 +99,17 @@ def table(asked: Sequence[Asked]) -> list[list[str]]:
         "p50 ms",
         "p90 ms",
     ]
-    return [head, *(_line(name, rows) for name, rows in groups(asked).items())]
+    return [head, *(_line(name, some) for name, some in rows.items())]
 
 
-def rank_table(asked: Sequence[Asked]) -> list[list[str]]:
-    """What becomes of an answer, by where the search had put the passage that holds it."""
-    rows = by_rank(asked).items()
-    head = ["the answering file stood", "n", "EM", "F1", "abstained"]
-    return [head, *([name, str(len(r)), mean(a.exact for a in r), mean(a.f1 for a in r), mean(a.abstained for a in r)] for name, r in rows)]
+def rank_table(asked: Mapping[str, Sequence[Asked]]) -> list[list[str]]:
+    """What becomes of an answer, by where the search had put the passage that holds it; a line for each set and place."""
+    head = ["set", "the answering file stood", "n", "EM", "F1", "abstained"]
+    lines = [(name, where, rows) for name, some in asked.items() for where, rows in by_rank(some).items()]
+    return [
+        head,
+        *([s, w, str(len(r)), mean(a.exact for a in r), mean(a.f1 for a in r), mean(a.abstained for a in r)] for s, w, r in lines),
+    ]
 
 
 def within(asked: Sequence[Asked], milliseconds: float) -> tuple[float, float, float]:

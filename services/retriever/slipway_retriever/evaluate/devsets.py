@@ -4,6 +4,9 @@ squad: human questions over encyclopedia paragraphs; the validation file's, and 
 country fields, where every country has the same fields. definitions: glossary definitions without their term, over the textbook paragraphs that introduce it.
 exercises: the books' own questions, over the paragraphs and printed answers of their sections. Everything is written outside the repository. It refuses to be a
 benchmark: tune on these, publish others.
+
+Every set has answers on record (answers.jsonl): squad's are human, a definition's is its term, a field's is its text or the first part of it, an exercise's is
+the answer that the book prints, which no quote repeats word for word.
 """
 
 import hashlib
@@ -24,7 +27,10 @@ MODULES = 12
 EXERCISED = 70
 _TAG = re.compile(r"<[^<>]{1,500}>")
 _SPACE = re.compile(r"\s+")
+_YEAR = re.compile(r"\s*\([^()]*\)$")
 _GLOSSARY = re.compile(r"^([a-zA-Z][\w '()/-]{2,48}): ([^\n]{15,220})$", re.MULTILINE)
+Asked = tuple[str, dict[str, int], str]
+"""A question, its graded documents, its answer."""
 _FORMS = {
     "Coastline": "How long is the coastline of {c}?",
     "Climate": "What is the climate like in {c}?",
@@ -55,7 +61,8 @@ def build(data: Path, out: Path) -> list[Path]:
     made: list[Path] = []
     for name, make in makers.items():
         folder = out / name
-        if not (folder / "qrels" / "test.tsv").is_file() and not make(data, folder):
+        complete = all((folder / name).is_file() for name in ("qrels/test.tsv", "answers.jsonl"))
+        if not complete and not make(data, folder):
             continue
         made.append(folder)
     return made
@@ -76,10 +83,7 @@ def _squad(data: Path, out: Path) -> bool:
                 queries[row["id"]] = rest.removesuffix("Answer:").strip()
                 relevant[row["id"]] = {doc.id: 1}
                 answers[row["id"]] = row["answers"]["text"]
-    made = _written(out, list(docs.values()), queries, relevant)
-    if made:
-        beir.write_answers(out, answers)
-    return made
+    return _written(out, list(docs.values()), queries, relevant, answers)
 
 
 def _factbook(data: Path, out: Path) -> bool:
@@ -95,7 +99,15 @@ def _factbook(data: Path, out: Path) -> bool:
             docs.append(Doc(f"d{len(docs)}", f"{country} > {name}", text))
     chosen = rng.sample(asked, min(QUESTIONS, len(asked)))
     queries = {f"q{i}": question for i, (question, _) in enumerate(chosen)}
-    return _written(out, docs, queries, {f"q{i}": {doc: 1} for i, (_, doc) in enumerate(chosen)})
+    texts = {doc.id: doc.text for doc in docs}
+    answers = {f"q{i}": _worded(texts[doc]) for i, (_, doc) in enumerate(chosen)}
+    return _written(out, docs, queries, {f"q{i}": {doc: 1} for i, (_, doc) in enumerate(chosen)}, answers)
+
+
+def _worded(field: str) -> list[str]:
+    """What counts as a field's answer: its text, its first part, and that without the part's name and the year."""
+    first = field.split("; ")[0]
+    return list(dict.fromkeys([field, first, _YEAR.sub("", first), _YEAR.sub("", first.split(": ", 1)[-1])]))
 
 
 def _country(raw: dict[str, dict[str, dict[str, object]]]) -> tuple[str, list[tuple[str, str]]]:
@@ -125,7 +137,7 @@ def _sections(data: Path) -> Iterator[list[str]]:
 
 def _definitions(data: Path, out: Path) -> bool:
     docs: list[Doc] = []
-    asked: list[tuple[str, dict[str, int]]] = []
+    asked: list[Asked] = []
     rng = random.Random(12)  # noqa: S311
     for sections in _sections(data):
         modules = [module for module in sections if len(_GLOSSARY.findall(module)) >= 4]
@@ -135,13 +147,13 @@ def _definitions(data: Path, out: Path) -> bool:
             for term, definition in _GLOSSARY.findall(module):
                 held = {f"d{first + i}": 1 for i, paragraph in enumerate(paragraphs) if term.lower() in paragraph.lower()}
                 if 1 <= len(held) <= 2:
-                    asked.append((definition.strip(), held))
+                    asked.append((definition.strip(), held, term))
     return _some(out, docs, asked)
 
 
 def _exercises(data: Path, out: Path) -> bool:
     docs: list[Doc] = []
-    asked: list[tuple[str, dict[str, int]]] = []
+    asked: list[Asked] = []
     modules = [module for sections in _sections(data) for module in sections if "\nCritical Thinking Question" in module]
     for module in random.Random(13).sample(modules, min(EXERCISED, len(modules))):  # noqa: S311
         paragraphs = _paragraphs(module)
@@ -150,7 +162,7 @@ def _exercises(data: Path, out: Path) -> bool:
         known = dict.fromkeys([*(text for text in paragraphs if text not in dict(pairs)), *(answer for _, answer in pairs)])
         place = {text: f"d{len(docs) + i}" for i, text in enumerate(known)}
         docs += [Doc(place[text], "", text) for text in known]
-        asked += [(question, {place[answer]: 1}) for question, answer in pairs]
+        asked += [(question, {place[answer]: 1}, answer) for question, answer in pairs]
     return _some(out, docs, asked)
 
 
@@ -163,13 +175,17 @@ def _printed_answers(blocks: list[str]) -> Iterator[tuple[str, str]]:
             yield block, below
 
 
-def _some(out: Path, docs: list[Doc], asked: list[tuple[str, dict[str, int]]]) -> bool:
+def _some(out: Path, docs: list[Doc], asked: list[Asked]) -> bool:
     chosen = random.Random(12).sample(asked, min(QUESTIONS, len(asked)))  # noqa: S311
-    queries = {f"q{i}": question for i, (question, _) in enumerate(chosen)}
-    return _written(out, docs, queries, {f"q{i}": held for i, (_, held) in enumerate(chosen)})
+    queries = {f"q{i}": question for i, (question, _, _) in enumerate(chosen)}
+    relevant = {f"q{i}": held for i, (_, held, _) in enumerate(chosen)}
+    return _written(out, docs, queries, relevant, {f"q{i}": [answer] for i, (_, _, answer) in enumerate(chosen)})
 
 
-def _written(out: Path, docs: list[Doc], queries: dict[str, str], relevant: dict[str, dict[str, int]]) -> bool:
+def _written(
+    out: Path, docs: list[Doc], queries: dict[str, str], relevant: dict[str, dict[str, int]], answers: dict[str, list[str]]
+) -> bool:
     if queries:
         beir.write(out, docs, queries, relevant)
+        beir.write_answers(out, answers)
     return bool(queries)

@@ -11,37 +11,38 @@ BUDGETS = (250, 500, 1000, 2000, 5000)
 _MEASURES: dict[str, Callable[[Asked], float]] = {"EM": lambda a: a.exact, "F1": lambda a: a.f1, "abstained": lambda a: float(a.abstained)}
 
 
-def write(out: Path, heading: str, asked: Mapping[str, Sequence[Asked]]) -> None:
-    """`report.md`, `report.html` and their plots: of the first platform, and how the others compare with it."""
-    first = next(iter(asked.values()))
-    others = [report.Part("Other operating points", ["The same questions, one after the other."], _points(asked))] if len(asked) > 1 else []
-    report.write(out, heading, [*parts(first), *others])
+def write(out: Path, heading: str, asked: Mapping[str, Sequence[Asked]], points: Sequence[report.Part] = ()) -> None:
+    """`report.md`, `report.html` and their plots: of every set, then the operating points."""
+    report.write(out, heading, [*parts(asked), *points])
 
 
-def parts(asked: Sequence[Asked]) -> list[report.Part]:
-    """The sections."""
-    by_rank = {name: _bars(rows) for name, rows in answers.by_rank(asked).items()}
-    slices = {name: _bars(rows) for name, rows in answers.groups(asked).items()}
-    missed = {name: _missed(rows) for name, rows in answers.groups(asked).items()}
+def parts(asked: Mapping[str, Sequence[Asked]]) -> list[report.Part]:
+    """The sections; `asked` by set."""
+    every = [one for rows in asked.values() for one in rows]
+    sets = {**asked, "all": every} if len(asked) > 1 else dict(asked)
+    by_rank = {name: _bars(rows) for name, rows in answers.by_rank(every).items()}
     return [
         report.Part(
             "Answers, citations, misses",
             [
                 "In percent, with 95 % bootstrap intervals over questions. A miss is made: the question is asked again of a store without any answering file."
             ],
-            answers.table(asked),
+            answers.table("set", sets),
             {
-                "slices.svg": plots.bars("answers, percent", slices),
-                "misses.svg": plots.bars("answered although nothing answers, percent", missed),
+                "sets.svg": plots.bars("answers, percent", {name: _bars(rows) for name, rows in sets.items()}),
+                "misses.svg": plots.bars(
+                    "answered although nothing answers, percent", {name: _missed(rows) for name, rows in sets.items()}
+                ),
             },
         ),
+        *(report.Part(f"Slices of {name}", (), answers.table("questions", answers.groups(rows))) for name, rows in asked.items()),
         report.Part(
             "What search has to do with it",
             [],
-            answers.rank_table(asked),
+            answers.rank_table(sets),
             {"rank.svg": plots.bars("answers by the rank of the answering file, percent", by_rank)},
         ),
-        report.Part("With a limit on time", ["Answers that come later count as none."], _budgets(asked), {"time.svg": _curve(asked)}),
+        report.Part("With a limit on time", ["Answers that come later count as none."], _budgets(every), {"time.svg": _curve(every)}),
     ]
 
 
@@ -54,11 +55,6 @@ def _missed(rows: Sequence[Asked]) -> dict[str, Interval]:
         "answered": interval([float(row.miss_answered) for row in rows]),
         "answered, and not as a quote": interval([float(row.miss_answered and not row.miss_quoted) for row in rows]),
     }
-
-
-def _points(asked: Mapping[str, Sequence[Asked]]) -> list[list[str]]:
-    head, *_ = answers.table(next(iter(asked.values())))
-    return [["point", *head[1:]], *([name, *answers.table(rows)[1][1:]] for name, rows in asked.items())]
 
 
 def _budgets(asked: Sequence[Asked]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """The rankings that are compared: dense, BM25, hybrid, and each of them reranked. Built from the parts that the service itself searches with."""
 
+import hashlib
 import json
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -88,7 +89,9 @@ class Corpus:
         return _indexed(self.test.corpus[number])
 
     def _embedded(self, texts: Sequence[str], cache: Path) -> NDArray[np.float32]:
-        path = cache / f"{self.test.name}-{len(texts)}-{self._embedder.digest}.npy"
+        # By the texts too: a set that was made anew may have the same name and size.
+        told = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+        path = cache / f"{self.test.name}-{told}-{self._embedder.digest}.npy"
         if path.is_file():
             return np.load(path, allow_pickle=False)
         rows = self._embedder.tokenize(texts)
