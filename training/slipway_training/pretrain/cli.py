@@ -4,7 +4,7 @@ It knows options and tables. It refuses to know how anything is done.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -60,6 +60,7 @@ def coord_check(
     steps: Annotated[int, typer.Option(min=1)] = 4,
     seeds: Annotated[int, typer.Option(min=1)] = 2,
     rate: Annotated[float, typer.Option(help="learning rate at the first width")] = 1e-2,
+    optimizer: Annotated[Literal["adamw", "muon"], typer.Option(help="muon: of the hidden matrices, embeddings stay with AdamW")] = "adamw",
     out: Out = Path("runs/coord-check"),
 ) -> None:
     """Sizes of activations over width and step, with muP and without: flat lines mean that a rate found on a narrow model fits a wide one."""
@@ -67,7 +68,7 @@ def coord_check(
 
     console = Console()
     with told(console):
-        coordinate_check(console, [int(w) for w in widths.split(",")], steps, seeds, rate, out)
+        coordinate_check(console, [int(w) for w in widths.split(",")], steps, seeds, rate, out, optimizer)
 
 
 @app.command("slurm")

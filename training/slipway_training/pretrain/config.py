@@ -30,7 +30,9 @@ class ModelConfig(_Part):
     tied: Annotated[bool, Field(description="one matrix for input and output embedding")] = True
     init: Annotated[
         Literal["normal", "scaled", "mup"],
-        Field(description="normal: init_std everywhere; scaled: what writes to the residual stream by 1/sqrt(2 layers); mup: see mup.py"),
+        Field(
+            description="normal: init_std everywhere; scaled: what writes to the residual stream by 1/sqrt(2 layers); mup: scales with the width, see base_width"
+        ),
     ] = "scaled"
     init_std: Annotated[float, Field(gt=0)] = 0.02
     base_width: Annotated[int, Field(ge=16, description="mup: the width at which learning rate and init_std were chosen")] = 256

@@ -6,6 +6,7 @@ It knows muP's prediction: with it the movement does not depend on width, withou
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,14 +33,18 @@ class Point:
     size: float
 
 
-def measure(form: str, width: int, seed: int, steps: int, rate: float, base: int) -> list[Point]:
+def measure(
+    form: str, width: int, seed: int, steps: int, rate: float, base: int, optimizer: Literal["adamw", "muon"] = "adamw"
+) -> list[Point]:
     """Train one small model for `steps` steps on one batch; `form` is "mup" or "standard". `rate` is the learning rate at the width `base`."""
     shape = ModelConfig(
         width=width, layers=LAYERS, heads=width // HEAD_WIDTH, kv_heads=width // HEAD_WIDTH, mlp_width=2 * width, tied=False,
         init="mup" if form == "mup" else "normal", base_width=base, init_std=0.05,
     )  # fmt: skip
     network = Network(build(shape, VOCABULARY, CONTEXT, 0, 0, seed))
-    optimizers = make_optimizers(network, shape, OptimConfig(learning_rate=rate, weight_decay=0.0))
+    optimizers = make_optimizers(
+        network, shape, OptimConfig(optimizer=optimizer, learning_rate=rate, muon_learning_rate=rate, weight_decay=0.0)
+    )
     set_rates(optimizers, 1.0)
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(0, VOCABULARY, (ROWS, CONTEXT + 1), generator=generator)
@@ -48,9 +53,9 @@ def measure(form: str, width: int, seed: int, steps: int, rate: float, base: int
     for step in range(1, steps + 1):
         loss: Tensor = network(rows)
         loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        for each in optimizers:
+            each.step()
+            each.zero_grad(set_to_none=True)
         now = _activations(network, rows)
         points += [Point(form, width, seed, step, what, float((now[what] - before[what]).pow(2).mean().sqrt())) for what in now]
     return points

@@ -1,6 +1,6 @@
 """The decoder of a run: a Hugging Face Llama of a given shape, its start, and stochastic depth.
 
-It knows LlamaConfig, so that every export path works, and initialisations. It refuses to know data and optimizers (muP's learning rates stand in mup.py).
+It knows LlamaConfig, so that every export path works, and initialisations. It refuses to know data and optimizers (muP's learning rates stand in optim.py).
 """
 
 import math

@@ -30,10 +30,13 @@ def make_optimizers(model: nn.Module, shape: ModelConfig, optim: OptimConfig) ->
         )
     ]  # fmt: skip
     if by_muon:
-        matrices = [p for name, p in named if name in by_muon]
+        matrices: dict[float, list[Tensor]] = {}
+        for name, p in named:
+            if name in by_muon:
+                matrices.setdefault(optim.muon_learning_rate * spectral_factor(p, shape), []).append(p)
         # match_rms_adamw (Liu et al. 2025, arXiv 2502.16982): updates as large as AdamW's, so that one rate means the same for both.
         muon: Any = torch.optim.Muon(
-            [{"params": matrices, "initial": optim.muon_learning_rate}], lr=optim.muon_learning_rate, weight_decay=optim.weight_decay,
+            [{"params": ps, "lr": rate, "initial": rate} for rate, ps in matrices.items()], weight_decay=optim.weight_decay,
             momentum=0.95, nesterov=True, adjust_lr_fn="match_rms_adamw",
         )  # fmt: skip
         made.append(muon)
@@ -43,6 +46,19 @@ def make_optimizers(model: nn.Module, shape: ModelConfig, optim: OptimConfig) ->
 def width_factor(name: str, parameter: Tensor, shape: ModelConfig) -> float:
     """muP's factor on Adam's rate (Yang et al. 2022, table 3): base/width for hidden and output matrices, 1 for input embedding and norms."""
     return shape.base_width / shape.width if shape.init == "mup" and parameter.ndim >= 2 and "embed_tokens" not in name else 1.0
+
+
+def spectral_factor(parameter: Tensor, shape: ModelConfig) -> float:
+    """muP's factor on Muon's rate of one (fan-out, fan-in) matrix.
+
+    An update moves features alike at every width when its spectral norm goes with sqrt(fan-out / fan-in) (Yang, Simon and Bernstein 2023, arXiv 2310.17813).
+    Muon's has a norm of one, which match_rms_adamw multiplies by 0.2 sqrt(max(fan-out, fan-in)): that is divided out, so that 1/width, Adam's factor, would
+    be wrong here. A square matrix of the base width keeps its rate.
+    """
+    if shape.init != "mup":
+        return 1.0
+    fan_out, fan_in = parameter.shape
+    return math.sqrt(shape.base_width * fan_out / (fan_in * max(fan_out, fan_in)))
 
 
 def schedule(optim: OptimConfig, progress: float) -> float:

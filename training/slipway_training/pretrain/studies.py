@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from rich.console import Console
@@ -90,17 +90,27 @@ def learning_rate_range(console: Console, config: Any, low: float, high: float, 
     return chosen
 
 
-def coordinate_check(console: Console, widths: Sequence[int], steps: int, seeds: int, rate: float, out: Path) -> list[coords.Point]:
+def coordinate_check(
+    console: Console, widths: Sequence[int], steps: int, seeds: int, rate: float, out: Path, optimizer: Literal["adamw", "muon"] = "adamw"
+) -> list[coords.Point]:
     """The coordinate check of both forms; prints how sizes grow with width. Raises ConfigError."""
     if len(widths) < 2 or any(w % coords.HEAD_WIDTH for w in widths):
         raise ConfigError(f"--widths needs two or more multiples of {coords.HEAD_WIDTH}")
     torch.set_num_threads(1)
     todo = [(form, width, seed) for form in ("standard", "mup") for width in widths for seed in range(seeds)]
     points = [
-        p for form, width, seed in track(todo, "models", console=console) for p in coords.measure(form, width, seed, steps, rate, widths[0])
+        point
+        for form, width, seed in track(todo, "models", console=console)
+        for point in coords.measure(form, width, seed, steps, rate, widths[0], optimizer)
     ]
     what = sorted({p.what for p in points})
-    table = Table("activation", "standard", "mup", title=f"slope of log change over log width after {steps} steps", title_justify="left")
+    table = Table(
+        "activation",
+        "standard",
+        "mup",
+        title=f"slope of log change over log width after {steps} steps of {optimizer}",
+        title_justify="left",
+    )
     for name in what:
         table.add_row(name, *(f"{coords.growth(points, form, name, steps):+.2f}" for form in ("standard", "mup")))
     console.print(table)
