@@ -23,6 +23,7 @@ from slipway_gateway.batches.store import BatchStore
 from slipway_gateway.builds import Builds
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.desk import CALLER_GONE, Desk
+from slipway_gateway.dial import Session
 from slipway_gateway.door import Door
 from slipway_gateway.express import Express, express_routes
 from slipway_gateway.idempotency import Idempotency
@@ -50,7 +51,7 @@ from slipway_gateway.shelf import MemoryShelf, RedisShelf, Shelf, SqliteShelf
 from slipway_gateway.streaming import Gone
 from slipway_gateway.surface import describe
 from slipway_gateway.traffic import Traffic
-from slipway_gateway.upstream import Bounds, Session, Upstream
+from slipway_gateway.upstream import Bounds, Upstream
 
 _FOREIGN_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
 

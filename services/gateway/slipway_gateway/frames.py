@@ -8,11 +8,11 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
-import aiohttp
 import orjson
 from slipway_shared import errors
 from slipway_shared.dialect import sse
 
+from slipway_gateway.answer import Answer, WireError
 from slipway_gateway.judge import Outcome
 from slipway_gateway.upstream import Upstream
 
@@ -111,14 +111,14 @@ MAX_TOGETHER = 16
 """Frames that leave in one write at most, so that a limit on tokens cuts close to where it stands."""
 
 
-async def batches(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGenerator[list[Frame]]:
-    """The frames of `response` as they come, those that came together in one list; `[DONE]` is the last of them.
+async def batches(upstream: Upstream, answer: Answer) -> AsyncGenerator[list[Frame]]:
+    """The frames of `answer` as they come, those that came together in one list; `[DONE]` is the last of them.
 
     An error event, an early end and a broken connection raise: a cut is never a clean end. What came before them is given first.
     """
     cutter = Cutter()
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await answer.some():
             frames, failure = _cut(cutter, chunk)
             for start in range(0, len(frames), MAX_TOGETHER):
                 yield frames[start : start + MAX_TOGETHER]
@@ -126,7 +126,7 @@ async def batches(upstream: Upstream, response: aiohttp.ClientResponse) -> Async
                 raise failure
             if frames and frames[-1].done:
                 return
-    except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+    except WireError as error:
         raise upstream.failure(error) from error
     raise errors.UpstreamFailed("The generator's stream ended before its end.")
 
@@ -146,9 +146,9 @@ def _cut(cutter: Cutter, chunk: bytes) -> tuple[list[Frame], errors.SlipwayError
     return frames, None
 
 
-async def relay(upstream: Upstream, response: aiohttp.ClientResponse) -> AsyncGenerator[Frame]:
+async def relay(upstream: Upstream, answer: Answer) -> AsyncGenerator[Frame]:
     """The same frames one by one."""
-    async for batch in batches(upstream, response):
+    async for batch in batches(upstream, answer):
         for frame in batch:
             yield frame
 

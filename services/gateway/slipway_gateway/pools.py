@@ -4,25 +4,30 @@ It knows addresses, device classes, costs and which worker failed. It refuses to
 """
 
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Annotated, Protocol
 
-import aiohttp
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.admission import Gate
+from slipway_gateway.answer import Answer
 from slipway_gateway.breaker import RetryBudget
 from slipway_gateway.concurrency import Adaptive
+from slipway_gateway.dial import Session
 from slipway_gateway.pace import Pace
-from slipway_gateway.upstream import Body, Bounds, Session, Upstream
+from slipway_gateway.upstream import Bounds, Call, Upstream
+from slipway_gateway.wire import Body
 
 AVOIDED_SECONDS = 5.0
 """A worker whose call failed is asked last for this long, so that callers do not spend the budget of retries on it before its breaker opens."""
+
+_MOVES = (errors.UpstreamFailed, errors.Overloaded, errors.RateLimited)
+"""What another worker may do better."""
 
 Url = Annotated[str, Field(pattern=r"^https?://", max_length=512)]
 
@@ -83,8 +88,7 @@ class Workers(Upstream):
         """Whether every worker is failing and not asked now."""
         return all(worker.upstream.failing for worker in self._workers)
 
-    @asynccontextmanager
-    async def open(
+    def open(
         self,
         method: str,
         path: str,
@@ -93,34 +97,74 @@ class Workers(Upstream):
         *,
         seconds: float | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+    ) -> Call:
         """As Upstream's, by the worker with the fewest calls."""
         self._again.call()
-        worker, tried = self._least(set()), set[int]()
-        while True:
-            begun = False
-            worker.running += 1
-            try:
-                async with worker.upstream.open(method, path, body, context, seconds=seconds, headers=headers) as response:
-                    begun = True
-                    yield response
-                return
-            except (errors.UpstreamFailed, errors.Overloaded, errors.RateLimited):
-                tried.add(id(worker))
-                worker.failed = time.monotonic()
-                # Bytes that were read from a stream cannot be sent again; a caller's own deadline is nobody's fault.
-                movable = not begun and (body is None or isinstance(body, bytes)) and len(tried) < len(self._workers)
-                if not movable or not self._again.spend():
-                    raise
-                self._moved.inc()
-            finally:
-                worker.running -= 1
-            worker = self._least(tried)
+        # Bytes that were read from a stream cannot be sent again.
+        movable = len(self._workers) > 1 and (body is None or isinstance(body, bytes))
+        return _Moving(
+            self, lambda worker: worker.upstream.open(method, path, body, context, seconds=seconds, headers=headers), movable=movable
+        )
 
-    def _least(self, tried: set[int]) -> _Worker:
+    def least(self, tried: set[int]) -> _Worker | None:
+        """The worker to ask next, of those that are not in `tried`."""
+        if len(self._workers) == 1:
+            return None if tried else self._workers[0]
         left = [worker for worker in self._workers if id(worker) not in tried]
         lately = time.monotonic() - AVOIDED_SECONDS
-        return min(left, key=lambda worker: (worker.upstream.failing, worker.failed > lately, worker.running))
+        return min(left, key=lambda worker: (worker.upstream.failing, worker.failed > lately, worker.running), default=None)
+
+    def move(self) -> bool:
+        """Whether the budget has a second call; takes it."""
+        if not self._again.spend():
+            return False
+        self._moved.inc()
+        return True
+
+
+class _Moving:
+    """A Call to a worker, and before its answer's head to another one where that failed. A caller's own deadline is nobody's fault."""
+
+    __slots__ = ("_call", "_make", "_movable", "_worker", "_workers")
+
+    def __init__(self, workers: Workers, make: Callable[[_Worker], Call], *, movable: bool) -> None:
+        self._workers = workers
+        self._make = make
+        self._movable = movable
+        self._worker: _Worker | None = None
+
+    async def __aenter__(self) -> Answer:
+        tried = set[int]()
+        worker = self._workers.least(tried)
+        assert worker is not None
+        while True:
+            worker.running += 1
+            self._worker, self._call = worker, self._make(worker)
+            try:
+                return await self._call.__aenter__()
+            except BaseException as error:
+                self._left(error)
+                tried.add(id(worker))
+                if not isinstance(error, _MOVES) or not self._movable:
+                    raise
+                following = self._workers.least(tried)
+                if following is None or not self._workers.move():
+                    raise
+                worker = following
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self._call.__aexit__(kind, error, trace)
+        except BaseException as raised:
+            self._left(raised)
+            raise
+        self._left(error)
+
+    def _left(self, error: BaseException | None) -> None:
+        assert self._worker is not None
+        self._worker.running -= 1
+        if isinstance(error, _MOVES):
+            self._worker.failed = time.monotonic()
 
 
 class Pool:

@@ -6,13 +6,15 @@ Uploads stream through; nothing here holds a file. It refuses to know what a fil
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-import aiohttp
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
+from starlette.requests import ClientDisconnect
 
+from slipway_gateway.answer import WireError
 from slipway_gateway.routes.retrieval_shapes import told
+from slipway_gateway.streaming import Gone
 from slipway_gateway.surface import FILE, described
 from slipway_gateway.upstream import Upstream
 
@@ -83,46 +85,32 @@ async def _relay(retriever: Upstream, request: Request) -> Response:
     context: RequestContext = request.scope["state"]["context"]
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     sent = {name: value for name in _PASSED_IN if (value := request.headers.get(name))}
-    upload = _Upload(request) if request.method == "POST" else None
-    call = retriever.open(request.method, path, upload.chunks() if upload else None, context, headers=sent)
-    try:
-        response = await call.__aenter__()
-    except errors.UpstreamFailed:
-        if upload is not None and upload.error is not None:
-            raise upload.error from None
-        raise
-    passed = {name: value for name in _PASSED_OUT if (value := response.headers.get(name))}
-    if (response.content_length or _LARGE) < _LARGE:
+    call = retriever.open(request.method, path, _upload(request) if request.method == "POST" else None, context, headers=sent)
+    answer = await call.__aenter__()
+    passed = {name: value for name in _PASSED_OUT if (value := answer.headers.get(name))}
+    if (answer.content_length or _LARGE) < _LARGE:
         try:
-            body = await retriever.read(response)
+            body = await retriever.read(answer)
         finally:
             await call.__aexit__(None, None, None)
-        return Response(body, status_code=response.status, headers=passed)
+        return Response(body, status_code=answer.status, headers=passed)
 
     async def chunks() -> AsyncGenerator[bytes]:
         try:
-            async for chunk in response.content.iter_any():
+            while chunk := await answer.some():
                 yield chunk
-        except aiohttp.ClientError as error:
+        except WireError as error:
             raise retriever.failure(error) from error
         finally:
             await call.__aexit__(None, None, None)
 
-    return StreamingResponse(chunks(), status_code=response.status, headers=passed)
+    return StreamingResponse(chunks(), status_code=answer.status, headers=passed)
 
 
-class _Upload:
-    """The request's body as it comes. Keeps the error that ended it (too large), which the client library would hide."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self.error: errors.SlipwayError | None = None
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        try:
-            async for chunk in self._request.stream():
-                if chunk:
-                    yield chunk
-        except errors.SlipwayError as error:
-            self.error = error
-            raise
+async def _upload(request: Request) -> AsyncGenerator[bytes]:
+    """The request's body as it comes; raises Gone."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        raise Gone from None

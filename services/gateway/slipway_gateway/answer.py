@@ -1,0 +1,134 @@
+"""What comes back from a part, as it comes, and how an exchange can fail.
+
+It knows pieces of bytes and who waits for them. It refuses to know sockets and framing.
+"""
+
+import asyncio
+from typing import Protocol
+
+
+class WireError(ConnectionError):
+    """An exchange that failed, on the wire."""
+
+
+class Unreachable(WireError):
+    """There is no connection to be had."""
+
+
+class Dropped(WireError):
+    """The connection ended before an answer began."""
+
+
+class Broken(WireError):
+    """The connection ended within the answer, or what came is not HTTP."""
+
+
+class Silent(WireError):
+    """Nothing came for too long."""
+
+
+class Late(WireError):
+    """The exchange's time is over."""
+
+
+class TooMuch(WireError):
+    """The body is larger than its reader takes."""
+
+
+class Line(Protocol):
+    """The connection that an answer comes over."""
+
+    def resume(self, answer: "Answer") -> None:
+        """What waited was taken."""
+        ...
+
+    def cut(self) -> None:
+        """Hang up."""
+        ...
+
+
+class Answer:
+    """`status` and `headers` (lower-case names), and the body as it comes. Read it to its end, or close it."""
+
+    __slots__ = ("_error", "_line", "_pieces", "_size", "_waiter", "_whole", "headers", "status")
+
+    def __init__(self, line: Line) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._line = line
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._whole = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def content_length(self) -> int | None:
+        """Bytes of the body, where the head tells."""
+        given = self.headers.get("content-length", "")
+        return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
+
+    async def some(self) -> bytes:
+        """What has come of the body since the last call, as soon as there is anything; nothing at its end. Raises WireError."""
+        while not self._pieces:
+            if self._error is not None:
+                raise self._error
+            if self._whole:
+                return b""
+            await self.news()
+        out = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        self._line.resume(self)
+        return out
+
+    async def read(self, most: int) -> bytes:
+        """The whole body, of at most `most` bytes. Raises WireError."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self.some():
+            size += len(piece)
+            if size > most:
+                raise TooMuch(f"more than {most} bytes")
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """No more of it is wanted: what is not whole is cut, which tells the other side to stop."""
+        if not self._whole and self._error is None:
+            self._line.cut()
+
+    # The rest is the connection's.
+
+    async def news(self) -> None:
+        """Returns when something happened to the answer; raises what ended it early."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    @property
+    def failed(self) -> Exception | None:
+        """What ended it early."""
+        return self._error
+
+    def came(self, piece: bytes) -> int:
+        """A piece of the body; returns how many bytes wait now."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        self.wake()
+        return self._size
+
+    def ended(self, error: Exception | None = None) -> None:
+        """The answer is whole, or will never be."""
+        if error is None:
+            self._whole = True
+        elif not self._whole:
+            self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Whoever waits looks again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
