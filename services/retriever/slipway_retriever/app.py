@@ -12,6 +12,7 @@ from slipway_retriever.embed.batcher import Batcher, Urgency
 from slipway_retriever.embed.embedder import Embedder, HashEmbedder
 from slipway_retriever.embed.shape import ModelMissing
 from slipway_retriever.index.adaptive import AdaptiveIndex
+from slipway_retriever.index.fusion import share_for
 from slipway_retriever.index.index import Index
 from slipway_retriever.index.qdrant import Owner, QdrantIndex, QdrantMissing, collection_name, connect
 from slipway_retriever.ingest import Ingestion
@@ -48,7 +49,7 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
         )
         ingestion = Ingestion(tenants, batcher, parser, app.state.metrics, app.state.log.info)
         await asyncio.to_thread(ingestion.start)
-        searcher = Searcher(Shelf(new_index))
+        searcher = Searcher(Shelf(new_index), share_for(embedder.name))
         app.state.parts = Parts(settings, tenants, batcher, ingestion, searcher)
         app.state.lifecycle.ready()
         yield

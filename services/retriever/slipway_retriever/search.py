@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from slipway_shared.contracts import Passage, SearchMode
+from slipway_shared.terms import terms
 
 from slipway_retriever.diversity import spread
 from slipway_retriever.duplicates import Folder
 from slipway_retriever.filters import compile_filter
-from slipway_retriever.index.fusion import blend
+from slipway_retriever.index.fusion import ANY, Share, blend
 from slipway_retriever.index.index import Numbers, Scores
 from slipway_retriever.shelf import Shelf
 from slipway_retriever.store import passages, stores
 from slipway_retriever.store.tenant import Tenant
 
-CANDIDATES = 50
-"""Passages that each ranking gives to the fusion, at least."""
+CANDIDATES = 100
+"""Passages that each ranking gives to the fusion, at least. With 50 a passage that only one of the two rankings had far down was lost: on the development set
+`factbook`, 94.0 instead of 96.3 % of the answers were among the first 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ class Query:
 class Searcher:
     """Search over all tenants. `search` blocks; it is called from worker threads."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, share: Share = ANY) -> None:
         self._shelf = shelf
+        self._share = share
 
     def search(self, tenant: Tenant, query: Query) -> list[Passage]:
         """Passages, best first. Raises NotFound for an unknown store and BadRequest for a filter that cannot be read."""
@@ -70,7 +73,7 @@ class Searcher:
             case "bm25":
                 ranked = words
             case "hybrid":
-                ranked = blend(dense, words)
+                ranked = blend(dense, words, len(terms(query.text)), self._share)
         found = passages.read(tenant, [number for number, _ in ranked])
         folder = Folder()
         out: list[tuple[int, Passage]] = []

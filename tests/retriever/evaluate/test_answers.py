@@ -26,7 +26,7 @@ def test_the_table_has_slices_and_counts_answers_to_misses() -> None:
     lines = table("questions", groups([asked("Who stands?", 1, answered_on_miss=True), asked("where is it", None)]))
     assert [line[0] for line in lines[1:]] == ["all", "search hit", "search miss", "where", "who"]
     assert lines[1][2:5] == ["50", "100", "100"]
-    assert lines[1][7] == "50"
+    assert lines[1][8] == "50"
 
 
 def test_answers_are_told_by_the_rank_of_what_holds_them() -> None:

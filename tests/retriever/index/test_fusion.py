@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipway_retriever.index.fusion import blend, dense_share, fuse
+from slipway_retriever.index.fusion import ANY, MINILM, blend, fuse, share_for
 
 ranking = st.lists(st.tuples(st.integers(0, 30), st.floats(0, 1)), max_size=20, unique_by=lambda pair: pair[0]).map(
     lambda pairs: sorted(pairs, key=lambda pair: -pair[1])
@@ -30,9 +30,19 @@ def test_words_that_many_passages_share_do_not() -> None:
 
 
 def test_the_share_falls_with_the_gap() -> None:
-    shares = [dense_share([(0, 0.2 + gap), *[(i, 0.2) for i in range(1, 6)]]) for gap in (0.0, 0.2, 0.4, 0.6)]
-    assert shares == sorted(shares, reverse=True)
-    assert dense_share([]) == 1.0
+    for share in (ANY, MINILM):
+        shares = [share.of([(0, 0.6)], [(0, 0.2 + gap), *[(i, 0.2) for i in range(1, 6)]], 4) for gap in (0.0, 0.2, 0.4, 0.6)]
+        assert shares == sorted(shares, reverse=True)
+        assert share.of([(0, 0.6)], [], 4) == 1.0
+
+
+def test_with_a_known_embedder_near_meaning_counts_and_long_questions_trust_words() -> None:
+    words = [(item, 0.3) for item in range(6)]
+    assert MINILM.of([(0, 0.8)], words, 4) > MINILM.of([(0, 0.4)], words, 4)
+    assert MINILM.of([(0, 0.6)], words, 12) < MINILM.of([(0, 0.6)], words, 2)
+    assert ANY.of([(0, 0.8)], words, 12) == ANY.of([(0, 0.4)], words, 2)
+    assert share_for("sentence-transformers/all-MiniLM-L6-v2") is MINILM
+    assert share_for("bge-small-en-v1.5") is ANY
 
 
 def test_reciprocal_ranks() -> None:

@@ -28,6 +28,7 @@ class Asked:
     milliseconds: float
     miss_answered: bool
     miss_quoted: bool
+    refused: bool = False
 
     @property
     def hit(self) -> bool:
@@ -93,6 +94,7 @@ def table(named: str, rows: Mapping[str, Sequence[Asked]]) -> list[list[str]]:
         "EM",
         "F1",
         "abstained",
+        "refused",
         "citation precision",
         "answered on a miss",
         "of these quotes",
@@ -124,7 +126,8 @@ def _line(name: str, rows: Sequence[Asked]) -> list[str]:
     wrong = [row for row in rows if row.miss_answered]
     return [
         name, str(len(rows)), mean(row.hit for row in rows), mean(row.exact for row in rows), mean(row.f1 for row in rows),
-        mean(row.abstained for row in rows), mean(cited), mean(row.miss_answered for row in rows), mean(row.miss_quoted for row in wrong),
+        mean(row.abstained for row in rows), mean(row.refused for row in rows), mean(cited),
+        mean(row.miss_answered for row in rows), mean(row.miss_quoted for row in wrong),
         f"{times[len(times) // 2]:.0f}", f"{times[int(0.9 * (len(times) - 1))]:.0f}",
     ]  # fmt: skip
 

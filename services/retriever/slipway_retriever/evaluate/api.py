@@ -14,6 +14,11 @@ from tqdm import tqdm
 from slipway_retriever.evaluate.beir import Doc
 
 ATTEMPTS = 6
+REFUSED = "content_policy_violation"
+
+
+class Refused(Exception):
+    """The platform's safety policy does not take the question; the message is the platform's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class Platform:
     seconds: float
 
     def call(self, method: str, path: str, body: Any = None, *, raw: tuple[bytes, str] | None = None) -> dict[str, Any]:
-        """The answer as JSON; raises SystemExit with the platform's own message."""
+        """The answer as JSON; raises Refused, and SystemExit with the platform's own message for any other error."""
         data, kind = raw or (None if body is None else json.dumps(body).encode(), "application/json")
         headers = {"authorization": f"Bearer {self.key}", "content-type": kind}
         request = urllib.request.Request(f"{self.url.rstrip('/')}{path}", data=data, headers=headers, method=method)  # noqa: S310
@@ -36,7 +41,8 @@ class Platform:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 if error.code not in (429, 503) or attempt == ATTEMPTS - 1:
-                    raise SystemExit(f"{method} {path}: {error.code} {error.read()[:300].decode(errors='replace')}") from error
+                    told = error.read()[:300].decode(errors="replace")
+                    raise (Refused(told) if REFUSED in told else SystemExit(f"{method} {path}: {error.code} {told}")) from error
                 time.sleep(min(30.0, float(error.headers.get("retry-after") or 1)))
             except urllib.error.URLError as error:
                 raise SystemExit(f"{method} {self.url}{path}: {error.reason}; is the platform up? (--url)") from error
@@ -50,23 +56,36 @@ class Platform:
         return str(self.call("POST", "/files", raw=(parts.encode(), f"multipart/form-data; boundary={edge}"))["id"])
 
     def ask(self, query: str, store: str, k: int, least: float | None = None) -> tuple[dict[str, Any], float]:
-        """The message of a grounded chat, and how many milliseconds it took. `least` stands in for the gateway's own least evidence."""
+        """The message of a grounded chat, and how many milliseconds it took. `least` stands in for the gateway's own least evidence.
+
+        A question that the safety policy refuses gets a message with a note of the type "safety", as a refused answer does.
+        """
         retrieval: dict[str, Any] = {"vector_store_ids": [store], "top_k": k} | ({} if least is None else {"min_score": least})
         messages = [{"role": "user", "content": query}]
         body = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": 64, "retrieval": retrieval}
         started = time.perf_counter()
-        message = self.call("POST", "/chat/completions", body)["choices"][0]["message"]
+        try:
+            message = self.call("POST", "/chat/completions", body)["choices"][0]["message"]
+        except Refused as error:
+            message = {"content": None, "annotations": [{"type": "safety", "reason": str(error)}]}
         return message, 1000 * (time.perf_counter() - started)
 
     def evidence(self, query: str, store: str, k: int) -> float:
         """How likely the platform takes an answer to be there: asked with a least evidence that nothing reaches, it says how much there is, and asks no model."""
         message, _ = self.ask(query, store, k, 1.0)
+        if noted(message, "safety"):
+            return 0.0
         return next((float(note.get("evidence", 1.0)) for note in noted(message, "abstention")), 1.0)
 
     def found(self, query: str, store: str, k: int) -> list[str]:
         """The files of the first `k` results."""
         hits = self.call("POST", f"/vector_stores/{store}/search", {"query": query, "max_num_results": k})["data"]
         return [hit["file_id"] for hit in hits]
+
+
+def answered(message: dict[str, Any]) -> bool:
+    """Neither an abstention nor a refusal."""
+    return not noted(message, "abstention") and not noted(message, "safety")
 
 
 def noted(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:

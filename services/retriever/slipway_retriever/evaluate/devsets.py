@@ -28,7 +28,7 @@ EXERCISED = 70
 _TAG = re.compile(r"<[^<>]{1,500}>")
 _SPACE = re.compile(r"\s+")
 _YEAR = re.compile(r"\s*\([^()]*\)$")
-_GLOSSARY = re.compile(r"^([a-zA-Z][\w '()/-]{2,48}): ([^\n]{15,220})$", re.MULTILINE)
+GLOSSARY = re.compile(r"^([a-zA-Z][\w '()/-]{2,48}): ([^\n]{15,220})$", re.MULTILINE)
 Asked = tuple[str, dict[str, int], str]
 """A question, its graded documents, its answer."""
 _FORMS = {
@@ -125,11 +125,16 @@ def _flat(value: object) -> str:
     return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", str(value)))).strip()
 
 
+def one_line(text: str) -> str:
+    """A block of a book as one line."""
+    return _SPACE.sub(" ", text).strip()
+
+
 def _paragraphs(module: str) -> list[str]:
-    return [_SPACE.sub(" ", block).strip() for block in module.split("\n\n") if 30 <= len(block.split()) <= 250]
+    return [one_line(block) for block in module.split("\n\n") if 30 <= len(block.split()) <= 250]
 
 
-def _sections(data: Path) -> Iterator[list[str]]:
+def sections(data: Path) -> Iterator[list[str]]:
     """The sections of each textbook."""
     for path in sorted((data / "openstax_text").glob("*.txt")):
         yield path.read_text(encoding="utf-8").split("\n# ")
@@ -139,12 +144,12 @@ def _definitions(data: Path, out: Path) -> bool:
     docs: list[Doc] = []
     asked: list[Asked] = []
     rng = random.Random(12)  # noqa: S311
-    for sections in _sections(data):
-        modules = [module for module in sections if len(_GLOSSARY.findall(module)) >= 4]
+    for book in sections(data):
+        modules = [module for module in book if len(GLOSSARY.findall(module)) >= 4]
         for module in rng.sample(modules, min(MODULES, len(modules))):
             first, paragraphs = len(docs), _paragraphs(module)
             docs += [Doc(f"d{first + i}", "", paragraph) for i, paragraph in enumerate(paragraphs)]
-            for term, definition in _GLOSSARY.findall(module):
+            for term, definition in GLOSSARY.findall(module):
                 held = {f"d{first + i}": 1 for i, paragraph in enumerate(paragraphs) if term.lower() in paragraph.lower()}
                 if 1 <= len(held) <= 2:
                     asked.append((definition.strip(), held, term))
@@ -154,10 +159,10 @@ def _definitions(data: Path, out: Path) -> bool:
 def _exercises(data: Path, out: Path) -> bool:
     docs: list[Doc] = []
     asked: list[Asked] = []
-    modules = [module for sections in _sections(data) for module in sections if "\nCritical Thinking Question" in module]
+    modules = [module for book in sections(data) for module in book if "\nCritical Thinking Question" in module]
     for module in random.Random(13).sample(modules, min(EXERCISED, len(modules))):  # noqa: S311
         paragraphs = _paragraphs(module)
-        pairs = list(_printed_answers([_SPACE.sub(" ", block).strip() for block in module.split("\n\n")]))
+        pairs = list(_printed_answers([one_line(block) for block in module.split("\n\n")]))
         # A question is no passage: it would answer itself.
         known = dict.fromkeys([*(text for text in paragraphs if text not in dict(pairs)), *(answer for _, answer in pairs)])
         place = {text: f"d{len(docs) + i}" for i, text in enumerate(known)}
@@ -170,7 +175,7 @@ def _printed_answers(blocks: list[str]) -> Iterator[tuple[str, str]]:
     """Questions of the section "Critical Thinking Questions", each with the block below it."""
     inside = False
     for block, below in itertools.pairwise(blocks):
-        inside = block.startswith("Critical Thinking Question") or (inside and len(block.split()) >= 4 and not _GLOSSARY.match(block))
+        inside = block.startswith("Critical Thinking Question") or (inside and len(block.split()) >= 4 and not GLOSSARY.match(block))
         if inside and 5 <= len(block.split()) <= 60 and block.endswith("?") and 8 <= len(below.split()) <= 250 and not below.endswith("?"):
             yield block, below
 

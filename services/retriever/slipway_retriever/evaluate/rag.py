@@ -50,15 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     platforms = {name: Platform(url, wanted.key, model, wanted.seconds) for name, url in addresses.items()}
     asked: dict[str, list[Asked]] = {}
     tried: dict[str, list[Tried]] = {name: [] for name in platforms}
-    for test, truths in tests:
-        asked[test.name], more = run(platforms, test, truths, wanted.documents, wanted.top_k, sweep=wanted.sweep or bool(wanted.point))
-        for name, rows in more.items():
-            tried[name] += rows
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    with (wanted.out / "asked.jsonl").open("w", encoding="utf-8") as file:
+        for test, truths in tests:
+            asked[test.name], more = run(platforms, test, truths, wanted.documents, wanted.top_k, sweep=wanted.sweep or bool(wanted.point))
+            for name, rows in more.items():
+                tried[name] += rows
+            lines = [{"set": test.name, **asdict(one)} for one in asked[test.name]]
+            lines += [{"point": name, **asdict(one)} for name, rows in more.items() for one in rows]
+            file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            file.flush()
     points = operating.parts(tried, _pair(wanted.strong)) if any(tried.values()) else []
     rag_report.write(wanted.out, f"Answers through the API, k = {wanted.top_k}", asked, points)
-    lines = [{"set": name, **asdict(one)} for name, some in asked.items() for one in some]
-    lines += [{"point": name, **asdict(one)} for name, some in tried.items() for one in some]
-    (wanted.out / "asked.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
     sys.stdout.write(f"{(wanted.out / 'report.md').read_text(encoding='utf-8')}\nreport: {wanted.out / 'report.html'}\n")
     return 0
 
@@ -112,14 +115,15 @@ def _asked(platform: Platform, question: Question, k: int) -> Asked:
         f1=answers.f1(text, question.truths),
         cited_right=_cited_right(message, question.right),
         milliseconds=milliseconds,
-        miss_answered=not noted(miss, "abstention"),
+        miss_answered=api.answered(miss),
         miss_quoted=bool(noted(miss, "fallback")),
+        refused=bool(noted(message, "safety")),
     )
 
 
 def _tried(platform: Platform, question: Question, store: str, k: int, evidence: float) -> Tried:
     message, _ = platform.ask(question.text, store, k, 0.0)
-    answered = not noted(message, "abstention")
+    answered = api.answered(message)
     found = answers.f1(message["content"] or "", question.truths) if answered else 0.0
     right = answered and (found >= RIGHT_F1 or (_cited_right(message, question.right) or 0.0) >= 0.5)
     return Tried(question.set, question.text, store == question.whole, evidence, answered, right, found)

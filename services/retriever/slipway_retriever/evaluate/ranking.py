@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from slipway_shared.terms import terms
 
 from slipway_retriever.embed.embedder import Embedder
 from slipway_retriever.evaluate.beir import Doc, TestSet
 from slipway_retriever.index.bm25 import Bm25Index
 from slipway_retriever.index.exact import ExactIndex
-from slipway_retriever.index.fusion import blend, fuse
+from slipway_retriever.index.fusion import Share, blend, fuse, share_for
 from slipway_retriever.passage import Piece
 
 DEPTH = 100
@@ -31,11 +32,13 @@ class Searched:
     dense: list[tuple[int, float]]
     words: list[tuple[int, float]]
     vector: NDArray[np.float32]
+    terms: int
+    share: Share
 
     @property
     def blended(self) -> list[tuple[int, float]]:
-        """The hybrid ranking."""
-        return blend(self.dense, self.words)
+        """The hybrid ranking, as the service makes it."""
+        return blend(self.dense, self.words, self.terms, self.share)
 
 
 class Corpus:
@@ -44,6 +47,7 @@ class Corpus:
     def __init__(self, test: TestSet, embedder: Embedder, cache: Path) -> None:
         self.test = test
         self._embedder = embedder
+        self._share = share_for(embedder.name)
         self._vectors = ExactIndex(embedder.dimensions)
         self._words = Bm25Index()
         texts = [_indexed(doc) for doc in test.corpus]
@@ -67,7 +71,7 @@ class Corpus:
     def scored(self, query: str) -> Searched:
         """Both searches at once."""
         vector = self._vector(query)
-        return Searched(self._by_vector(vector), self._by_words(query), vector)
+        return Searched(self._by_vector(vector), self._by_words(query), vector, len(terms(query)), self._share)
 
     def cosines(self, vector: NDArray[np.float32], numbers: Sequence[int]) -> NDArray[np.float32]:
         """The likeness of `numbers` to a query's vector, also of those that the search did not return."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway_retriever.evaluate import plots
-from slipway_retriever.evaluate.measures import Interval
+from slipway_retriever.evaluate.measures import Interval, interval
 
 MEASURES = ("nDCG@10", "Recall@5", "Recall@20", "MRR@10")
 _STYLE = (
@@ -16,14 +16,18 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way of searching on one test set."""
+    """One way of searching on one test set: the value of each measure for every query, in the same order for all ways."""
 
     test: str
     way: str
     queries: int
     documents: int
-    measures: Mapping[str, Interval]
+    values: Mapping[str, Sequence[float]]
     milliseconds: float
+
+    def measure(self, name: str) -> Interval:
+        """The mean over queries with its interval."""
+        return interval(self.values[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def searches(rows: Sequence[Row]) -> list[Part]:
     tests = list(dict.fromkeys(row.test for row in rows))
     drawn: dict[str, str] = {}
     for measure in MEASURES[:2]:
-        groups = {test: {row.way: row.measures[measure] for row in rows if row.test == test} for test in tests}
+        groups = {test: {row.way: row.measure(measure) for row in rows if row.test == test} for test in tests}
         drawn[f"{measure.lower().replace('@', '-')}.svg"] = plots.bars(f"{measure}, points, with 95 % intervals", groups)
     return [Part("Searches", table=cells(rows), plots=drawn), Part("Against the better of dense search and BM25", table=gains(rows))]
 
@@ -75,23 +79,28 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
     head = ["set", "search", "queries", *MEASURES, "ms per query"]
     return [
         head,
-        *([row.test, row.way, str(row.queries), *(figure(row.measures[m]) for m in MEASURES), f"{row.milliseconds:.1f}"] for row in rows),
+        *([row.test, row.way, str(row.queries), *(figure(row.measure(m)) for m in MEASURES), f"{row.milliseconds:.1f}"] for row in rows),
     ]
 
 
 def gains(rows: Sequence[Row]) -> list[list[str]]:
-    """What fusion and reranking add in nDCG@10 to the better of dense search and BM25, set by set."""
-    found = {(row.test, row.way): 100 * row.measures["nDCG@10"].mean for row in rows}
+    """What every way adds in nDCG@10 to the better of dense search and BM25, set by set, with intervals of the difference over the same queries."""
+    found = {(row.test, row.way): row for row in rows}
     others = [way for way in dict.fromkeys(row.way for row in rows) if way not in ("dense", "bm25")]
     out = [["set", "the better of the two", *others]]
     for test in dict.fromkeys(row.test for row in rows):
-        better = max((way for way in ("dense", "bm25") if (test, way) in found), key=lambda way: found[test, way], default=None)
-        if better is not None:
-            best = found[test, better]
-            out.append(
-                [test, f"{better} {best:.1f}", *(f"{found[test, way] - best:+.1f}" if (test, way) in found else "-" for way in others)]
-            )
+        two = [found[test, way] for way in ("dense", "bm25") if (test, way) in found]
+        if two:
+            best = max(two, key=lambda row: row.measure("nDCG@10").mean)
+            told = [difference(found[test, way], best) if (test, way) in found else "-" for way in others]
+            out.append([test, f"{best.way} {100 * best.measure('nDCG@10').mean:.1f}", *told])
     return out
+
+
+def difference(row: Row, other: Row) -> str:
+    """nDCG@10 of `row` over `other`, in points: paired over queries."""
+    value = interval([a - b for a, b in zip(row.values["nDCG@10"], other.values["nDCG@10"], strict=True)])
+    return f"{100 * value.mean:+.1f} [{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
