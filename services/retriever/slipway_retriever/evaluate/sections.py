@@ -11,7 +11,7 @@ from slipway_retriever.evaluate.beir import Doc
 
 
 def build(data: Path, sets: Sequence[Path], out: Path) -> Path | None:
-    """Write the set of every section of every book; answers its folder, or None where no passage of `sets` is in a book.
+    """Write the set of the sections that are asked about, and of the one after each; answers its folder, or None where no passage of `sets` is in a book.
 
     Glossary lines and the questions themselves are taken out of the sections: they would answer by their own words.
     """
@@ -33,7 +33,9 @@ def build(data: Path, sets: Sequence[Path], out: Path) -> Path | None:
                 relevant[f"{test.name}-{query}"] = dict.fromkeys(sorted(found), 1)
     if not queries:
         return None
-    beir.write(out, docs, queries, relevant)
+    asked_about = {doc for held in relevant.values() for doc in held}
+    kept_docs = [doc for number, doc in enumerate(docs) if doc.id in asked_about or docs[max(0, number - 1)].id in asked_about]
+    beir.write(out, kept_docs, queries, relevant)
     return out
 
 
