@@ -4,7 +4,7 @@ They work on raw ASGI messages, because Starlette's BaseHTTPMiddleware buffers s
 """
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from slipway_shared import context, errors, tracing
@@ -39,8 +39,8 @@ class RequestFrame:
         if scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        request = context.from_headers(_headers(scope), trusted=self._trusted)
-        scope.setdefault("state", {})["context"] = request
+        request = context.from_headers(headers_of(scope), trusted=self._trusted)
+        scope["state"]["context"] = request
         token = context.current.set(request)
         if self._lifecycle.draining:
             try:
@@ -94,13 +94,15 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "DELETE", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        limit = self._limit(scope)
-        length = header(scope, b"content-length")
-        if length.isdigit():
+        length = headers_of(scope).get("content-length", "")
+        if length.isascii() and length.isdigit() and len(length) < 19:
             # The server reads no more of a body than its head promised, so there is nothing to count.
-            await (self._app(scope, receive, send) if int(length) <= limit else send_error(send, _too_large(limit)))
+            if int(length) > self._max_bytes and int(length) > (limit := self._limit(scope)):
+                await send_error(send, _too_large(limit))
+            else:
+                await self._app(scope, receive, send)
             return
-        await self._count(scope, receive, send, limit)
+        await self._count(scope, receive, send, self._limit(scope))
 
     async def _count(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         seen = 0
@@ -127,16 +129,20 @@ class BodyLimit:
 
     def _limit(self, scope: Scope) -> int:
         # Files are bounded by the route that stores them, part by part; JSON is bounded here.
-        return self._max_bytes * 16 if header(scope, b"content-type").startswith(b"multipart/") else self._max_bytes
+        return self._max_bytes * 16 if headers_of(scope).get("content-type", "").startswith("multipart/") else self._max_bytes
 
 
 def _too_large(limit: int) -> errors.TooLarge:
     return errors.TooLarge(f"The request body is larger than {limit} bytes.")
 
 
-def header(scope: Scope, name: bytes) -> bytes:
-    """The first header of that (lower-case) name; empty where there is none."""
-    return next((value for key, value in scope["headers"] if key == name), b"")
+def headers_of(scope: Scope) -> Mapping[str, str]:
+    """The request's headers by lower-case name, read once a request; of several with one name the first counts."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    known: dict[str, str] | None = state.get("headers")
+    if known is None:
+        known = state["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+    return known
 
 
 async def send_error(send: Send, error: errors.SlipwayError) -> None:
@@ -146,7 +152,3 @@ async def send_error(send: Send, error: errors.SlipwayError) -> None:
     headers += [(k.encode(), v.encode()) for k, v in error.headers().items()]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}

@@ -21,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
+from starlette.types import ASGIApp
 
 from slipway_shared import errors, logs, tracing
 from slipway_shared.lifecycle import Lifecycle
@@ -35,6 +36,20 @@ OPEN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
+class Application(FastAPI):
+    """FastAPI with our middlewares outside of its own: they are plain ASGI and answer for themselves, and a request that they answer pays for nothing else."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        ours, self.user_middleware = self.user_middleware, []
+        try:
+            stack = super().build_middleware_stack()
+        finally:
+            self.user_middleware = ours
+        for one in reversed(ours):
+            stack = one.cls(stack, *one.args, **one.kwargs)
+        return stack
+
+
 def build(
     name: str, settings: ServiceSettings, *, routers: Sequence[APIRouter], lifespan: Lifespan, trusted: bool = True, version: str = "0.1.0"
 ) -> FastAPI:
@@ -43,7 +58,7 @@ def build(
     `trusted`: whether tenant and deadline headers are believed (every service behind the gateway) or not (the gateway itself).
     """
     metrics = Metrics(name)
-    app = FastAPI(title=f"Slipway {name}", version=version, lifespan=_started(lifespan))
+    app = Application(title=f"Slipway {name}", version=version, lifespan=_started(lifespan))
     app.state.settings, app.state.metrics = settings, metrics
     app.state.lifecycle = Lifecycle(metrics)
     app.state.log = logs.get(name)
@@ -80,6 +95,7 @@ def run(name: str, settings: type[SettingsT], create_app: Callable[[SettingsT], 
         log_config=None,
         server_header=False,
         date_header=False,
+        proxy_headers=False,  # nobody asks where a request came from
         backlog=2048,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(loaded.drain_seconds)),

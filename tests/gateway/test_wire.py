@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
@@ -141,16 +142,15 @@ async def test_a_connection_serves_again_and_none_is_left_over() -> None:
 
 
 async def test_an_answer_that_is_closed_early_hangs_up_and_a_cancelled_call_too() -> None:
-    ended = asyncio.Queue[None]()
+    ended, calls = asyncio.Queue[None](), itertools.count(1)
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nx" if ended.empty() and not first.done() else b"")
-        first.done() or first.set_result(None)
+        if next(calls) == 1:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nx")
         await reader.read()
         await ended.put(None)
 
-    first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with Session(4) as session, serving(endless) as origin:
         answer = await session.request("GET", origin, "/", {}, None, PATIENT)
         assert await answer.some() == b"x"

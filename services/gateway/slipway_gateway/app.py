@@ -85,7 +85,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     # FastAPI's own documentation pages load scripts from elsewhere; ours stand among the playground's routes.
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in _FOREIGN_DOCS]
     wired = app.state.wired = _wire(settings, app.state.metrics)
-    desk = Desk(wired.catalog, wired.accounts, wired.router, keepalive_seconds=settings.keepalive_seconds)
+    desk = Desk(wired.catalog, wired.accounts, wired.router, app.state.metrics, keepalive_seconds=settings.keepalive_seconds)
     routers = (
         chat_routes(desk, wired.pipeline, wired.accounts, Idempotency(wired.shelf, settings.idempotency_seconds)),
         response_routes(desk, wired.pipeline, wired.accounts, ResponseStore(wired.shelf, settings.response_seconds), wired.background),

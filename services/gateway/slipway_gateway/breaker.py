@@ -68,7 +68,7 @@ class Breaker:
                 self._machine.call(_fail)
             if self.is_open:
                 self._opened = self._clock()
-        else:
+        elif given.probe or self._machine.fail_counter:
             self._machine.call(_succeed)
 
 

@@ -13,16 +13,16 @@ from slipway_gateway.keys import Limits
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose use is counted, and what it may be."""
+    """Whose use is counted, and what it may be: `numbers` are requests and tokens a minute, streams, micro-dollars a month; 0 means without limit."""
 
     name: str
     limits: Limits
+    numbers: tuple[int, int, int, int] = field(init=False)
 
-    @property
-    def numbers(self) -> tuple[int, int, int, int]:
-        """Requests and tokens a minute, streams, micro-dollars a month; 0 means without limit."""
+    def __post_init__(self) -> None:
         it = self.limits
-        return it.requests_per_minute or 0, it.tokens_per_minute or 0, it.concurrent_streams or 0, round((it.budget_usd or 0) * 1e6)
+        numbers = (it.requests_per_minute or 0, it.tokens_per_minute or 0, it.concurrent_streams or 0, round((it.budget_usd or 0) * 1e6))
+        object.__setattr__(self, "numbers", numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,9 @@ class _State:
     tokens: float
     at: float
     month: str
+    scope: Scope
+    shared: tuple[int, int, int, int]
+    """The part of the scope's numbers that this process may give out."""
     spent: int = 0
     streams: dict[str, float] = field(default_factory=dict)
 
@@ -63,16 +66,13 @@ class LocalBuckets:
         self._share = share
         self._clock = clock
         self._states: dict[str, _State] = {}
+        self._hour, self._month = -1, ""
 
     def reserve(self, scopes: Sequence[Scope], request: str, use: Use, lease_seconds: float) -> Decision:
         """Takes `use` from every scope, or from none."""
         now = self._clock()
         states = [self._state(scope, now) for scope in scopes]
-        refusals = [
-            (wait, index, dimension)
-            for index, (scope, state) in enumerate(zip(scopes, states, strict=True))
-            for dimension, wait in self._refusals(scope, state, use, now)
-        ]
+        refusals = [(wait, index, dimension) for index, state in enumerate(states) for dimension, wait in _refusals(state, use, now)]
         if refusals:
             wait, index, dimension = max(refusals)
             return Decision(False, self._left(states), index, dimension, wait)
@@ -88,43 +88,31 @@ class LocalBuckets:
         """Gives back (or takes in addition, below zero) what the estimate missed, and ends the stream."""
         now = self._clock()
         states = [self._state(scope, now) for scope in scopes]
-        for scope, state in zip(scopes, states, strict=True):
-            state.tokens = min(self._shared(scope)[1], state.tokens + back.tokens)
+        for state in states:
+            state.tokens = min(state.shared[1], state.tokens + back.tokens)
             state.spent = max(0, state.spent - back.micros)
             state.streams.pop(request, None)
         return Decision(True, self._left(states))
 
-    def _refusals(self, scope: Scope, state: _State, use: Use, now: float) -> list[tuple[str, float]]:
-        rpm, tpm, streams, budget = self._shared(scope)
-        out: list[tuple[str, float]] = []
-        if rpm and state.requests < use.requests:
-            out.append(("requests", (use.requests - state.requests) * 60 / rpm))
-        needed = min(use.tokens, tpm)
-        if tpm and state.tokens < needed:
-            out.append(("tokens", (needed - state.tokens) * 60 / tpm))
-        if streams and use.stream:
-            for request in [request for request, due in state.streams.items() if due <= now]:
-                del state.streams[request]
-            if len(state.streams) >= streams:
-                out.append(("streams", 1.0))
-        if budget and state.spent + use.micros > budget:
-            out.append(("budget", 3600.0))
-        return out
-
     def _state(self, scope: Scope, now: float) -> _State:
-        rpm, tpm, _, _ = self._shared(scope)
-        month = month_of(now)
+        hour = int(now // 3600)
+        if hour != self._hour:
+            self._hour, self._month = hour, month_of(now)
         state = self._states.get(scope.name)
         if state is None:
             if len(self._states) > 100_000:
                 self._states.clear()
-            state = self._states[scope.name] = _State(rpm, tpm, now, month)
+            rpm, tpm, _, _ = shared = self._shared(scope)
+            state = self._states[scope.name] = _State(rpm, tpm, now, self._month, scope, shared)
+        elif state.scope is not scope:
+            state.scope, state.shared = scope, self._shared(scope)
+        rpm, tpm, _, _ = state.shared
         passed = max(0.0, now - state.at)
         state.requests = min(rpm, state.requests + passed * rpm / 60)
         state.tokens = min(tpm, state.tokens + passed * tpm / 60)
         state.at = now
-        if state.month != month:
-            state.month, state.spent = month, 0
+        if state.month != self._month:
+            state.month, state.spent = self._month, 0
         return state
 
     def _shared(self, scope: Scope) -> tuple[int, int, int, int]:
@@ -134,6 +122,24 @@ class LocalBuckets:
     @staticmethod
     def _left(states: Sequence[_State]) -> tuple[tuple[int, int], ...]:
         return tuple((math.floor(state.requests), math.floor(state.tokens)) for state in states)
+
+
+def _refusals(state: _State, use: Use, now: float) -> list[tuple[str, float]]:
+    rpm, tpm, streams, budget = state.shared
+    out: list[tuple[str, float]] = []
+    if rpm and state.requests < use.requests:
+        out.append(("requests", (use.requests - state.requests) * 60 / rpm))
+    needed = min(use.tokens, tpm)
+    if tpm and state.tokens < needed:
+        out.append(("tokens", (needed - state.tokens) * 60 / tpm))
+    if streams and use.stream:
+        for request in [request for request, due in state.streams.items() if due <= now]:
+            del state.streams[request]
+        if len(state.streams) >= streams:
+            out.append(("streams", 1.0))
+    if budget and state.spent + use.micros > budget:
+        out.append(("budget", 3600.0))
+    return out
 
 
 def month_of(now: float) -> str:

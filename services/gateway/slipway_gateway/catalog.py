@@ -53,16 +53,11 @@ class Catalog:
 
     async def cards(self, context: RequestContext) -> list[ModelCard]:
         """Every model; raises UpstreamFailed or its kin while the generator is away and was never seen."""
-        if self._cards is None:
-            await self._refresh(context)
-        elif time.monotonic() - self._asked > self._seconds:
-            self._refresh_behind(context)
-        return list((self._cards or {}).values())
+        return list((await self._fresh(context)).values())
 
     async def card(self, model: str, context: RequestContext) -> ModelCard:
         """The card of `model`; raises NotFound that names the models there are."""
-        await self.cards(context)
-        if (found := (self._cards or {}).get(model)) is not None:
+        if (found := (await self._fresh(context)).get(model)) is not None:
             return found
         if time.monotonic() - self._asked > MIN_REFRESH_SECONDS:
             await self._refresh(context)
@@ -72,6 +67,13 @@ class Catalog:
         raise errors.NotFound(
             f"The model does not exist. Available: {', '.join(sorted(cards)) or 'none'}.", param="model", code="model_not_found"
         )
+
+    async def _fresh(self, context: RequestContext) -> dict[str, ModelCard]:
+        if self._cards is None:
+            await self._refresh(context)
+        elif time.monotonic() - self._asked > self._seconds:
+            self._refresh_behind(context)
+        return self._cards or {}
 
     def _refresh_behind(self, context: RequestContext) -> None:
         if self._refreshing is None or self._refreshing.done():

@@ -7,6 +7,8 @@ from fastapi import Request
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.dialect.chat import ChatRequest
+from slipway_shared.metrics import Metrics
+from slipway_shared.middleware import headers_of
 
 from slipway_gateway.account import Account, Accounts, estimate_chat
 from slipway_gateway.admission import Load
@@ -26,7 +28,8 @@ CALLER_GONE = 499
 class Desk:
     """Reads requests. Every Ask that it gives has an open account, which its taker must close."""
 
-    def __init__(self, catalog: Catalog, accounts: Accounts, router: Router, *, keepalive_seconds: float) -> None:
+    def __init__(self, catalog: Catalog, accounts: Accounts, router: Router, metrics: Metrics, *, keepalive_seconds: float) -> None:
+        self._metrics = metrics
         self.keepalive_seconds = keepalive_seconds
         self._router = router
         self._catalog = catalog
@@ -39,11 +42,11 @@ class Desk:
         asked = parse(ChatRequest, body)
         key.check_model(asked.model)
         card = await self._card(asked.model, context)
-        stages = Stages(request.app.state.metrics, context.started)
+        stages = Stages(self._metrics, context.started)
         retrieving = asked.retrieval is not False and (asked.retrieval is not None or card.kind == "reader")
         if asked.n > 1 and card.kind == "reader" and retrieving:
             raise errors.BadRequest("n must be 1 where a reader answers from passages.", param="n")
-        wanted, estimate = wishes(request.headers), estimate_chat(asked)
+        wanted, estimate = wishes(headers_of(request.scope)), estimate_chat(asked)
         if wanted.device_class is not None:
             context = replace(context, device_class=wanted.device_class)
         # A name that nobody could look up must not become a metric's label.
@@ -68,11 +71,11 @@ class Desk:
         account.release = permit.close
         return permit
 
-    def truth(self, ask: Ask) -> Callable[[], dict[str, str]]:
-        """The headers that tell where an answer came from, what it took and what is left, as far as known when they are asked for."""
+    def truth(self, ask: Ask, *, limits: bool = True) -> Callable[[], dict[str, str]]:
+        """The headers that tell where an answer came from, what it took and (`limits`) what is left, as far as known when they are asked for."""
 
         def headers() -> dict[str, str]:
-            out = {"x-slipway-timing": ask.stages.header(), **(ask.account.grant.headers if ask.account.grant else {})}
+            out = {"x-slipway-timing": ask.stages.header(), **(ask.account.grant.headers if limits and ask.account.grant else {})}
             if ask.card.digest:
                 out["x-slipway-release"] = ask.card.digest
             if ask.permit is not None:

@@ -4,11 +4,12 @@ Pure ASGI, inside the request frame: it turns a key into the tenant of the reque
 """
 
 import hmac
+import time
 from dataclasses import replace
 
 from slipway_shared import context, errors
 from slipway_shared.metrics import Metrics
-from slipway_shared.middleware import ASGIApp, Message, Receive, Scope, Send, send_error
+from slipway_shared.middleware import ASGIApp, Message, Receive, Scope, Send, headers_of, send_error
 
 from slipway_gateway.batches.inside import KEY
 from slipway_gateway.buckets import Use
@@ -57,7 +58,7 @@ class Door:
         if (key := scope.get(KEY)) is not None:  # a line of a batch
             await self._let_in(key, {}, scope, receive, send)
             return
-        secret = bearer(_authorization(scope))
+        secret = bearer(headers_of(scope).get("authorization", ""))
         if path == _ADMIN or path.startswith(f"{_ADMIN}/"):
             await self._administer(secret, scope, receive, send)
             return
@@ -83,7 +84,8 @@ class Door:
 
     async def _let_in(self, key: Key, headers: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         request: context.RequestContext = scope["state"]["context"]
-        request = replace(request, tenant=key.tenant).with_deadline(self._deadline_seconds)
+        due = time.monotonic() + self._deadline_seconds
+        request = replace(request, tenant=key.tenant, deadline=due if request.deadline is None else min(due, request.deadline))
         scope["state"]["context"], scope["state"]["key"] = request, key
         token = context.current.set(request)
         try:
@@ -120,7 +122,3 @@ def _with_headers(send: Send, headers: dict[str, str]) -> Send:
         await send(message)
 
     return sending
-
-
-def _authorization(scope: Scope) -> str:
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"), "")

@@ -38,12 +38,17 @@ class LimitReached(errors.RateLimited):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What was reserved for one request, to be settled once. `headers` tell the caller what is left."""
+    """What was reserved for one request, to be settled once."""
 
     request: str
     scopes: tuple[Scope, ...]
     use: Use
-    headers: dict[str, str]
+    decision: Decision | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells the caller what is left."""
+        return _headers(self.scopes, self.decision) if self.decision is not None else {}
 
 
 class Limiter:
@@ -60,32 +65,32 @@ class Limiter:
         self._without_store = metrics.counter("slipway_limiter_local")
         self._refused = metrics.counter("slipway_refused", reason="limit")
         self._behind: set[asyncio.Task[Decision]] = set()
+        self._scopes: dict[str, tuple[Key, tuple[Scope, ...]]] = {}
 
     async def reserve(self, key: Key, request: str, use: Use) -> Grant:
         """Takes `use` from the key's and its tenant's buckets; raises LimitReached. A key without limits costs nothing."""
-        scopes = scopes_of(key)
+        scopes = self._scopes_of(key)
         if not scopes:
-            return Grant(request, (), use, {})
+            return Grant(request, (), use)
         return Grant(request, scopes, use, await self._take(scopes, request, use))
 
     async def extend(self, grant: Grant, more: Use) -> Grant:
         """The same grant with `more` tokens; raises LimitReached."""
         if not grant.scopes:
             return grant
-        headers = await self._take(grant.scopes, grant.request, more)
+        decision = await self._take(grant.scopes, grant.request, more)
         use = replace(grant.use, tokens=grant.use.tokens + more.tokens, micros=grant.use.micros + more.micros)
-        return Grant(grant.request, grant.scopes, use, headers)
+        return Grant(grant.request, grant.scopes, use, decision)
 
-    async def _take(self, scopes: tuple[Scope, ...], request: str, use: Use) -> dict[str, str]:
+    async def _take(self, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
         decision = await self._decide("reserve", scopes, request, use)
-        headers = _headers(scopes, decision)
         if decision.admitted:
-            return headers
+            return decision
         self._refused.inc()
         reached = LimitReached(
             f"{_SAID[decision.dimension]}; try again later.", code=f"{decision.dimension}_limit", retry_after_seconds=decision.wait_seconds
         )
-        reached.limits = headers
+        reached.limits = _headers(scopes, decision)
         raise reached
 
     async def settle(self, grant: Grant, *, tokens: int, micros: int) -> dict[str, str]:
@@ -104,6 +109,14 @@ class Limiter:
     async def aclose(self) -> None:
         """Waits for what is settled behind."""
         await asyncio.gather(*self._behind, return_exceptions=True)
+
+    def _scopes_of(self, key: Key) -> tuple[Scope, ...]:
+        known = self._scopes.get(key.id)
+        if known is None or known[0] is not key:
+            if len(self._scopes) > 10_000:
+                self._scopes.clear()
+            known = self._scopes[key.id] = (key, scopes_of(key))
+        return known[1]
 
     def _later(self, work: Coroutine[Any, Any, Decision]) -> None:
         task = asyncio.create_task(work)

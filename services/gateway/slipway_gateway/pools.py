@@ -177,20 +177,14 @@ class Pool:
         self.released: dict[str, dict[str, float]] = {}
         self.pace = Pace()
         self.gate = Gate(spec.name, Adaptive(spec.concurrency, spec.most), self.pace, queue_tokens=queue_tokens)
-        self._gauges = (
-            metrics.gauge("slipway_pool_running", pool=spec.name), metrics.gauge("slipway_pool_waiting", pool=spec.name),
-            metrics.gauge("slipway_pool_limit", pool=spec.name),
-        )  # fmt: skip
+        metrics.gauge("slipway_pool_running", pool=spec.name).set_function(lambda: self.gate.running)
+        metrics.gauge("slipway_pool_waiting", pool=spec.name).set_function(lambda: self.gate.waiting)
+        metrics.gauge("slipway_pool_limit", pool=spec.name).set_function(lambda: self.gate.limit.limit)
 
     @property
     def name(self) -> str:
         """As it is set."""
         return self.spec.name
-
-    def show(self) -> None:
-        """Bring the gauges up to date."""
-        for gauge, value in zip(self._gauges, (self.gate.running, self.gate.waiting, self.gate.limit.limit), strict=True):
-            gauge.set(value)
 
     def serves(self, model: str) -> bool:
         """Whether the pool lists `model`; a pool whose list nobody has seen yet is believed to."""

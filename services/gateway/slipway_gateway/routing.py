@@ -91,7 +91,6 @@ class Permit:
                 self._give_back()
                 self.pool, self.fell_back = other, True
                 other.gate.begin(self._load)
-                other.show()
                 self._fallbacks.inc()
                 return True
         return False
@@ -104,7 +103,6 @@ class Permit:
 
     def _give_back(self) -> None:
         self.pool.gate.leave(self._load)
-        self.pool.show()
 
 
 class Router:
@@ -141,12 +139,13 @@ class Router:
         except errors.SlipwayError:
             self._queued.inc()
             raise
-        chosen.show()
         higher = [pool for pool in alive if pool.spec.tier > chosen.spec.tier] if "higher-tier" in self.steps(model) else []
         return Permit(load, chosen, sorted(higher, key=lambda pool: (pool.spec.tier, pool.spec.cost)), self._moved)
 
     def _meeting(self, model: str, load: Load, wanted: Wishes, pools: list[Pool]) -> Pool:
         """The cheapest pool that meets the objectives; without objectives the cheapest that is free, else the one of the shortest wait."""
+        if len(pools) == 1 and not wanted.bound:
+            return pools[0]
         if not wanted.bound:
             free = [pool for pool in pools if pool.gate.free]
             return min(free or pools, key=lambda pool: (0.0 if free else pool.gate.wait_seconds(load), pool.spec.cost))

@@ -5,6 +5,7 @@ It knows ASGI, keep-alive comments and error events. It refuses to know what the
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from types import TracebackType
 from typing import Any, TypeVar
 
 from slipway_shared import errors, logs
@@ -13,6 +14,10 @@ from slipway_shared.middleware import Receive, Scope, Send
 from starlette.responses import Response
 
 T = TypeVar("T")
+
+
+WATCH_SECONDS = 0.03
+"""How long a request runs before anybody listens for its caller's leaving."""
 
 
 class Gone(Exception):
@@ -44,16 +49,12 @@ class EventStream(Response):
         self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(disconnected(receive))
         try:
-            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
+            async with Watch(receive):
+                await self._pump(send)
+        except Gone:
+            pass  # nobody is left to be told
         finally:
-            pump.cancel()
-            gone.cancel()
-            await asyncio.gather(pump, gone, return_exceptions=True)
             await self._frames.aclose()
             self._ended()
 
@@ -77,14 +78,21 @@ class EventStream(Response):
 
     async def _first(self, send: Send) -> bytes | None:
         """The first frame; comments keep the connection open while it is awaited."""
-        first = asyncio.ensure_future(anext(self._frames, None))
+        loop = asyncio.get_running_loop()
+        comments: list[asyncio.Task[None]] = []
+        timer = loop.call_later(self._keepalive_seconds, lambda: comments.append(loop.create_task(self._comment(send))))
         try:
-            while not (await asyncio.wait({first}, timeout=self._keepalive_seconds))[0]:
-                await self._body(send, sse.KEEPALIVE)
-            return first.result()
+            return await anext(self._frames, None)
         finally:
-            first.cancel()
-            await asyncio.gather(first, return_exceptions=True)
+            timer.cancel()
+            for task in comments:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _comment(self, send: Send) -> None:
+        while True:
+            await self._body(send, sse.KEEPALIVE)
+            await asyncio.sleep(self._keepalive_seconds)
 
     async def _body(self, send: Send, body: bytes) -> None:
         if not self._begun:
@@ -95,19 +103,49 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
+class Watch:
+    """A block that is cancelled when the caller hangs up, and then raises Gone. The request's body must have been read.
+
+    It listens after WATCH_SECONDS only: most answers are there sooner, and a task that listens costs more than everything else here.
+    """
+
+    __slots__ = ("_before", "_gone", "_listener", "_over", "_receive", "_task", "_timer")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._listener: asyncio.Task[None] | None = None
+        self._gone = self._over = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._before = task, task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._begin)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over = True
+        self._timer.cancel()
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        # As asyncio.timeout does it: a cancellation that was ours ends here, one that came from elsewhere goes on.
+        if self._gone and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+            raise Gone from None
+
+    def _begin(self) -> None:
+        self._listener = asyncio.get_running_loop().create_task(self._listen())
+
+    async def _listen(self) -> None:
+        await disconnected(self._receive)
+        if not self._over:
+            self._gone = True
+            self._task.cancel()
+
+
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the caller hangs up first (then Gone is raised). The request's body must have been read."""
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(disconnected(receive))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise Gone
-    finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+    async with Watch(receive):
+        return await work
 
 
 async def disconnected(receive: Receive) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from fastapi import APIRouter, Request, Response
 from slipway_shared import errors
 from slipway_shared.dialect.chat import ChatCompletion, ChatRequest
+from slipway_shared.middleware import headers_of
 
 from slipway_gateway.account import Accounts
 from slipway_gateway.ask import Ask
@@ -26,9 +27,9 @@ def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, idempotency:
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, from retrieved passages where asked; streams when `stream` is true."""
         body = await request.body()
-        key = request.headers.get("idempotency-key")
+        key = headers_of(request.scope).get("idempotency-key")
         ask = await desk.read(request, body)
-        headers = desk.truth(ask)
+        headers = desk.truth(ask, limits=ask.request.stream)  # what is left is known better when a whole answer's account is closed
         if ask.request.stream and key is None:
             frames = _within_limits(pipeline.stream(ask), ask, accounts)
             return EventStream(

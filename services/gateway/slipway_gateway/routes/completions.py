@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.dialect.chat import MAX_TEXT, StreamOptions
+from slipway_shared.middleware import headers_of
 
 from slipway_gateway.account import ASSUMED_ANSWER_TOKENS, Account, Accounts, Estimate, tokens_of
 from slipway_gateway.admission import Load
@@ -65,7 +66,7 @@ def completion_routes(desk: Desk, safety: Safety, catalog: Catalog, accounts: Ac
         asked = parse(CompletionBody, body)
         key.check_model(asked.model)
         card = await catalog.card(asked.model, context)
-        wanted, estimate = wishes(request.headers), _estimate(asked)
+        wanted, estimate = wishes(headers_of(request.scope)), _estimate(asked)
         account = await accounts.open(key, context.span_id, asked.model, estimate)
         load = Load(estimate.prompt, estimate.answer, asked.priority)
         permit = _present(await desk.admit(request, asked.model, load, wanted, context, account), accounts, account)
