@@ -77,6 +77,16 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tiny: RerankerConfig, tmp_pat
     torch.testing.assert_close(weights(again.model), weights(unbroken.model))
 
 
+def test_frozen_layers_stay_as_they_were(tiny: RerankerConfig, tmp_path: Path) -> None:
+    config = tiny.model_copy(update={"model": tiny.model.model_copy(update={"freeze_layers": 1})})
+    parts = parts_of(with_run(config, epochs=2, minutes=0))
+    before = weights(parts.model)
+    assert loop.run(parts, with_run(config, epochs=2, minutes=0, out=str(tmp_path)), lambda _line: None)
+    changed = {name for name, tensor in weights(parts.model).items() if not torch.equal(tensor, before[name])}
+    assert not [name for name in changed if name.startswith(("layers.0.", "words", "places", "parts", "norm"))]
+    assert [name for name in changed if name.startswith("layers.1.")]
+
+
 def test_a_teacher_is_followed(tiny: RerankerConfig) -> None:
     config = tiny.model_copy(update={"distil": tiny.distil.model_copy(update={"share": 0.0, "margin": 1.0})})
     item = Example([[1]] * 3, [[0]] * 3, [])
@@ -107,6 +117,9 @@ def test_which_lists_are_read(houses: Path, tmp_path: Path) -> None:
     assert 30 < len(learnt) < 60
     assert not any(row.held_out for row in learnt)
     assert len(read(houses, DataConfig(limit={"homes": 7}, repeat={"houses": 2}))) == 7 + 2 * 30
+    (tmp_path / "turned.jsonl").write_text("\n".join(reversed(houses.read_text().splitlines())))
+    some = [{row.query for row in read(path, DataConfig(limit={"homes": 7}))} for path in (houses, tmp_path / "turned.jsonl")]
+    assert some[0] == some[1]
     with pytest.raises(DataMissing, match=r"evaluate\.mine"):
         read(tmp_path / "none.jsonl", DataConfig())
 

@@ -35,6 +35,13 @@ class ModelConfig(_Part):
         ),
     ] = 0
     freeze_words: Annotated[bool, Field(description="keep the word embeddings as they are: half of the parameters, and little data")] = True
+    freeze_layers: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="so many of the lowest layers stay as they are: each saves two thirds of its time; for a base that was a reranker already",
+        ),
+    ] = 0
 
 
 class DataConfig(_Part):

@@ -39,9 +39,14 @@ class Listed:
     found: int = 0
 
     @property
+    def digest(self) -> bytes:
+        """Of the query: an order that has nothing to do with where a list came from."""
+        return hashlib.sha256(self.query.encode()).digest()
+
+    @property
     def held_out(self) -> bool:
         """Of a fifth of the queries, by their digest."""
-        return hashlib.sha256(self.query.encode()).digest()[1] % 5 == 0
+        return self.digest[1] % 5 == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +90,13 @@ def read(path: Path, data: DataConfig) -> list[Listed]:
         raise DataMissing(
             f"{path} is no file of lists; `python -m slipway_retriever.evaluate.mine` writes one (training/recipes/reranker/README.md)"
         )
-    seen: dict[str, int] = {}
-    out: list[Listed] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = _listed(json.loads(line))
-        if not row.relevant or (data.held_out and row.held_out) or seen.get(row.set, 0) >= data.limit.get(row.set, 1 << 31):
-            continue
-        seen[row.set] = seen.get(row.set, 0) + 1
-        out += [row] * data.repeat.get(row.set, 1)
+    rows = [_listed(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row.relevant and not (data.held_out and row.held_out)]
+    for name, most in data.limit.items():
+        # By digest: files are written source by source, and the first would be of one book.
+        kept = set(sorted(row.digest for row in rows if row.set == name)[:most])
+        rows = [row for row in rows if row.set != name or row.digest in kept]
+    out = [row for row in rows for _ in range(data.repeat.get(row.set, 1))]
     if not out:
         raise DataMissing(f"{path} holds no list with an answer")
     return out

@@ -79,6 +79,9 @@ def prepare(model: Reranker, config: RerankerConfig) -> None:
     """Set what learns, and the dropout."""
     model.train()
     model.words.requires_grad_(not config.model.freeze_words)
+    if config.model.freeze_layers:
+        for part in (model.words, model.places, model.parts, model.norm, *model.layers[: config.model.freeze_layers]):
+            part.requires_grad_(requires_grad=False)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = config.optim.dropout
