@@ -1,6 +1,7 @@
 """The composition root of the gateway: every part is made here and passed on."""
 
 import contextlib
+import gc
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -208,6 +209,10 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     async with wired.session:
         if settings.bootstrap_key is None:
             app.state.log.warning("no_bootstrap_key", advice="set SLIPWAY_GATEWAY_BOOTSTRAP_KEY; every request is refused without a key")
+        # What was made so far stays for ever: the collector need not walk it, nor look at a request's few objects after every second one.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         app.state.lifecycle.ready()
         wired.runner.start(app)
         yield

@@ -165,7 +165,7 @@ class Drafts:
         return list(Writer(ask.request.model).said(outcome, no_tokens()))
 
     def _body(self, ask: Ask, evidence: Evidence) -> bytes:
-        return generator_body(ask, evidence.texts, self._reader_tokens)
+        return generator_body(ask, evidence.shown, self._reader_tokens)
 
 
 def _permit(ask: Ask) -> Permit:

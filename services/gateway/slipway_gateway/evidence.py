@@ -31,6 +31,16 @@ class Evidence:
         """The passages' texts in order; passage n is number n in prompts and citations, counted from 1."""
         return [passage.text for passage in self.passages]
 
+    @property
+    def titles(self) -> list[str]:
+        """The headings above the passages, in the same order; empty where there are none."""
+        return [passage.title or "" for passage in self.passages]
+
+    @property
+    def shown(self) -> list[str]:
+        """What a model is shown of the passages: often only the heading says whom or what a text is about."""
+        return [titled(passage) for passage in self.passages]
+
     def thin(self, least: float) -> str | None:
         """Why the model should not even be asked, or None."""
         if not self.wanted or self.missing:
@@ -45,6 +55,11 @@ class Evidence:
 
 
 NOTHING = Evidence()
+
+
+def titled(passage: Passage) -> str:
+    """A passage with the headings above it, which belong to it: so it is embedded, reranked, checked and shown."""
+    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
 
 
 def in_search_order(passages: list[Passage], top_k: int) -> Evidence:

@@ -33,19 +33,23 @@ class Quote:
     number: int
 
 
-def answer(question: str, passages: Sequence[str], *, sentences: int = 2) -> str | None:
-    """Up to `sentences` quotes as `"..." [n]`, best first; None when no sentence shares a word with the question."""
-    quotes = best_sentences(question, passages, sentences)
+def answer(question: str, passages: Sequence[str], titles: Sequence[str] = (), *, sentences: int = 2) -> str | None:
+    """Up to `sentences` quotes as `"..." [n]`, best first; None when no sentence shares a word with the question. `titles`: see `best_sentences`."""
+    quotes = best_sentences(question, passages, sentences, titles)
     return " ".join(f'"{quote.text}" [{quote.number}]' for quote in quotes) or None
 
 
-def best_sentences(question: str, passages: Sequence[str], count: int) -> list[Quote]:
-    """The quotes behind `answer`. A second one is only given when it is nearly as good as the first."""
+def best_sentences(question: str, passages: Sequence[str], count: int, titles: Sequence[str] = ()) -> list[Quote]:
+    """The quotes behind `answer`. A second one is only given when it is nearly as good as the first.
+
+    A passage's title counts as said in each of its sentences, and is never quoted itself.
+    """
     candidates = [Quote(text, n) for n, passage in enumerate(passages, start=1) for text in split(passage)]
     wanted = terms(question)
     if not candidates or not wanted:
         return []
-    words = [terms(quote.text) for quote in candidates]
+    above = [terms(title) for title in titles] or [set[str]()] * len(passages)
+    words = [terms(quote.text) | above[quote.number - 1] for quote in candidates]
     weight = _weights(wanted, words)
     total = sum(weight.values())
     scored = sorted(

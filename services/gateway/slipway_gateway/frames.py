@@ -90,6 +90,8 @@ class Cutter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The frames that `chunk` completes."""
+        if not self._buffer and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+            return [chunk]  # as most come: one, whole
         buffer = self._buffer + chunk if self._buffer else chunk
         out: list[bytes] = []
         start = 0

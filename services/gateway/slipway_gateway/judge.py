@@ -33,7 +33,7 @@ def instead(ask: Ask, evidence: Evidence, reason: str) -> Outcome | None:
     """Quotes in place of a model's answer; None when there is nothing to quote from."""
     if not evidence.passages:
         return None
-    text = extract.answer(ask.question, evidence.texts)
+    text = extract.answer(ask.question, evidence.texts, evidence.titles)
     if text is None:
         return abstain("no_sentence", evidence)
     return Outcome("fallback", text, ({"type": "fallback", "reason": reason}, *cite(text, evidence)))
@@ -50,7 +50,7 @@ def judge(ask: Ask, evidence: Evidence, text: str) -> Outcome:
         return said if ask.card.kind == "reader" else replace(said, text=None)
     if evidence.missing:
         return Outcome("ungrounded", None, ({"type": "ungrounded", "reason": evidence.missing},))
-    if is_grounded(text, evidence.texts, ask.card.kind):
+    if is_grounded(text, evidence.shown, ask.card.kind):
         if ask.card.kind == "reader" and extract.support(ask.question, evidence.texts, text) < evidence.least_support:
             # It quotes, but from a sentence that is about something else.
             return instead(ask, evidence, "weak_support") or Outcome("answer", None, tuple(cite(text, evidence)))

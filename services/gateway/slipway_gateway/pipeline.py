@@ -77,7 +77,7 @@ class Pipeline:
         if self._safety.present:
             frames = self._guard(ask).run(frames)
         async for frame in frames:
-            if (raw := self._sent(ask, await self._quoting(ask, frame))) is not None:
+            if (raw := self._sent(ask, await self._quoting(ask, frame), ask.wants_usage)) is not None:
                 yield raw
 
     async def _quoting(self, ask: Ask, frame: Frame) -> Frame:
@@ -95,22 +95,22 @@ class Pipeline:
 
     async def _relayed(self, ask: Ask) -> AsyncGenerator[bytes]:
         """Nothing is to be judged or guarded: frames that came together leave together."""
-        shown = False
+        shown, wants_usage = False, ask.wants_usage
         try:
             async for batch in self._drafts.relayed(ask):
-                pieces = [raw for frame in batch if (raw := self._sent(ask, frame)) is not None]
+                pieces = [raw for frame in batch if (raw := self._sent(ask, frame, wants_usage)) is not None]
                 shown = True
-                yield b"".join(pieces)
+                yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
         except AWAY as error:
             if shown:
                 raise
             self._instead(ask, NOTHING, error)
 
-    def _sent(self, ask: Ask, frame: Frame) -> bytes | None:
+    def _sent(self, ask: Ask, frame: Frame, wants_usage: bool) -> bytes | None:
         """What leaves for `frame`: its bytes, with the time that it took before the end; nothing for a usage frame that was not asked for."""
         if frame.done:
             return f": x-slipway-timing {ask.stages.summary()}\n\n".encode() + frame.raw
-        if not ask.wants_usage and frame.usage is not None and not frame.choices:
+        if not wants_usage and frame.usage is not None and not frame.choices:
             return None
         ask.stages.mark("ttft")
         return frame.raw

@@ -8,6 +8,7 @@ from slipway_shared.contracts import CheckRequest, CheckResponse, Passage
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.ask import Ask
+from slipway_gateway.evidence import titled
 from slipway_gateway.leaves import Leaves
 from slipway_gateway.redaction import moved, redacted, spans_of
 from slipway_gateway.tracks import Refused, Track
@@ -58,7 +59,7 @@ class Safety:
         if not self.present or not passages:
             return passages
         with ask.stages.stage("safety"):
-            verdict = await self._verdict(CheckRequest(text="", passages=tuple(p.text for p in passages)), ask.context)
+            verdict = await self._verdict(CheckRequest(text="", passages=tuple(titled(p) for p in passages)), ask.context)
         return [passage for i, passage in enumerate(passages) if i not in verdict.dropped]
 
     async def output(self, text: str, context: RequestContext, *, final: bool, protected: tuple[str, ...] = ()) -> CheckResponse:

@@ -5,7 +5,7 @@ from slipway_shared.dialect.chat import Retrieval
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.ask import Ask
-from slipway_gateway.evidence import Evidence, in_rerank_order, in_search_order
+from slipway_gateway.evidence import Evidence, in_rerank_order, in_search_order, titled
 from slipway_gateway.leaves import Leaves
 from slipway_gateway.upstream import AWAY
 
@@ -46,14 +46,9 @@ class Sources:
                     [p.score for p in passages] if asked.mode == "hybrid" else None
                 )  # the reranker's blend is fitted on hybrid search's scale
                 ranked = await self._leaves.rerank(
-                    ask.question[-MAX_QUERY:], [_titled(p) for p in passages], asked.top_k, ask.context, scores
+                    ask.question[-MAX_QUERY:], [titled(p) for p in passages], asked.top_k, ask.context, scores
                 )
         except AWAY:
             self._metrics.counter("slipway_degraded", part="reranker").inc()
             return in_search_order(passages, asked.top_k)
         return in_rerank_order(passages, ranked, asked.top_k)
-
-
-def _titled(passage: Passage) -> str:
-    """What the reranker reads: the headings above a passage belong to it, as they do when it is embedded."""
-    return f"{passage.title}\n{passage.text}" if passage.title else passage.text
