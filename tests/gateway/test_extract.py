@@ -37,6 +37,11 @@ def test_a_quote_from_a_sentence_about_something_else_has_little_support() -> No
     assert extract.support("zebra?", PASSAGES, "8080 [1]") == 1.0
 
 
+def test_the_heading_above_a_passage_says_whom_it_is_about() -> None:
+    passages, titles = ["It borders three states.", "It borders one state."], ["Austria > Borders", "Denmark > Borders"]
+    assert extract.answer("What borders Denmark?", passages, titles) == '"It borders one state." [2]'
+
+
 def test_nothing_is_quoted_when_no_word_is_shared() -> None:
     assert extract.answer("zebra?", PASSAGES) is None
     assert extract.answer("the of and?", PASSAGES) is None

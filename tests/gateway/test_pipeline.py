@@ -42,6 +42,14 @@ async def test_a_grounded_reader_answer_is_cited(platform: Any) -> None:
     assert prompt["temperature"] == 0 and prompt["max_tokens"] == 96 and "retrieval" not in prompt
 
 
+async def test_the_headings_above_a_passage_are_shown_and_checked_with_it(platform: Any) -> None:
+    platform.retriever.passages = [{**passage, "title": "France > Capital"} for passage in platform.retriever.passages]
+    _, annotations = await both(platform, model="reader")
+    assert "[1] France > Capital Paris is the capital" in platform.generator.seen[-1]["messages"][0]["content"]
+    assert annotations[0]["quote"].startswith("Paris is")
+    assert any(text.startswith("France > Capital\nParis is") for seen in platform.safety.seen for text in seen.get("passages", ()))
+
+
 async def test_an_answer_that_does_not_quote_is_replaced_and_was_never_shown(platform: Any) -> None:
     platform.generator.text = "London is the capital of France. [1]"
     text, annotations = await both(platform, model="reader")

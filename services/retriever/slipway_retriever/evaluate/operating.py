@@ -102,9 +102,10 @@ def _point(rows: Sequence[Tried]) -> Point:
     able, other = ([row for row in rows if row.answerable is wanted] for wanted in (True, False))
     count = max(1, len(able))
     right = sum(row.answered and row.right for row in able) / count
+    wrong = sum(row.answered and not row.right for row in able) / count
     silent = sum(not row.answered for row in able) / count
     kept = sum(not row.answered or row.right for row in other) / max(1, len(other))
-    return Point(right, 1 - right - silent, silent, kept, sum(row.f1 for row in able) / count)
+    return Point(right, wrong, silent, kept, sum(row.f1 for row in able) / count)
 
 
 def _cells(one: Point) -> list[str]:
