@@ -16,6 +16,8 @@ from slipway_training.errors import ConfigError
 
 SYSTEM, USER, ASSISTANT, END, PAD = "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIALS = (PAD, END, SYSTEM, USER, ASSISTANT)
+UNKNOWN = "<unk>"
+"""Which only sentencepiece's vocabularies have, and which their byte fallback never needs."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -61,7 +63,7 @@ def special_id(tokenizer: Tokenizer, token: str) -> int:
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     """The ids of plain text; text that spells a special token stays text (a passage cannot open an assistant turn)."""
     parts = [text]
-    for token in SPECIALS:
+    for token in (*SPECIALS, UNKNOWN) if tokenizer.token_to_id(UNKNOWN) is not None else SPECIALS:
         parts = [piece for part in parts for piece in _broken(part, token)]
     return [i for part in parts for i in tokenizer.encode(part, add_special_tokens=False).ids]
 

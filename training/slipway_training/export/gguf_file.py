@@ -1,10 +1,9 @@
 """A Hugging Face Llama with our tokenizer as a GGUF file.
 
-It knows tensor names, the rotary permutation and the tokenizer fields that llama.cpp reads. It refuses to quantize (see `quantize`).
+It knows tensor names and the rotary permutation. It refuses to quantize (see `quantize`) and to know vocabularies (see `gguf_vocabulary`).
 The stock converter refuses self-trained BPE ("BPE pre-tokenizer was not recognized"), so this is our own.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ from tokenizers import Tokenizer
 
 from slipway_training.errors import StackMissing
 from slipway_training.sizes import sizes
-from slipway_training.tokenizer import CHAT_TEMPLATE, END, PAD, SPECIALS, special_id
 
 try:
     import gguf
     from transformers import LlamaForCausalLM
+
+    from slipway_training.export.gguf_vocabulary import write_vocabulary
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise StackMissing(error.name or "gguf") from error
 
@@ -33,7 +33,7 @@ def write_gguf(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path, name: 
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
     _write_shape(writer, model, name)
-    _write_tokenizer(writer, tokenizer)
+    write_vocabulary(writer, tokenizer)
     weights = {key: value.detach().float().numpy() for key, value in model.state_dict().items()}
     writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"].astype(np.float16))
     if not model.config.tie_word_embeddings:
@@ -75,21 +75,3 @@ def _write_shape(writer: "gguf.GGUFWriter", model: LlamaForCausalLM, name: str) 
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-
-
-def _write_tokenizer(writer: "gguf.GGUFWriter", tokenizer: Tokenizer) -> None:
-    bpe = json.loads(tokenizer.to_str())["model"]
-    ids: dict[str, int] = bpe["vocab"]
-    tokens = sorted(ids, key=lambda token: ids[token])
-    kinds = [gguf.TokenType.CONTROL if token in SPECIALS else gguf.TokenType.NORMAL for token in tokens]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
-    writer.add_token_merges([" ".join(pair) for pair in bpe["merges"]])
-    writer.add_eos_token_id(special_id(tokenizer, END))
-    writer.add_eot_token_id(special_id(tokenizer, END))
-    writer.add_pad_token_id(special_id(tokenizer, PAD))
-    writer.add_add_bos_token(False)
-    writer.add_add_eos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)

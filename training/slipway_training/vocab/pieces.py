@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from slipway_training.errors import ConfigError, StackMissing
-from slipway_training.tokenizer import END, PAD, SPECIALS
+from slipway_training.tokenizer import END, PAD, SPECIALS, UNKNOWN
 
 try:
     import sentencepiece
@@ -23,7 +23,6 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 model_pb2: Any = sentencepiece_model_pb2
 """The generated protocol, which has no types."""
 SPACE = "\u2581"
-UNKNOWN = "<unk>"
 WHITE = ["\n", "\t"]
 """Text is given to the trainer by lines, so it would never see these and spell them in bytes."""
 LINE_BYTES = 4096
