@@ -1,4 +1,5 @@
-"""The two contestants of the training benchmark, each run in a process of its own: `python contestants.py ours|trainer SPEC OUT` prints one JSON line.
+"""The contestants of the training benchmark, each run on its own: `python contestants.py ours|trainer SPEC OUT` prints one JSON line, the Trainer also
+under torchrun, as data-parallel processes.
 
 It knows our loop, Hugging Face's Trainer, and how both are timed and evaluated alike. It refuses to know rounds and reports.
 
@@ -7,6 +8,7 @@ and its monitors.
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -45,7 +47,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run: tokens/s over the timed steps, CPU seconds of those steps, peak memory in MiB, losses in nats a token."""
+    """One run: tokens/s over the timed steps, CPU seconds of those steps and peak memory in MiB of all its processes, losses in nats a token."""
 
     tokens_per_second: float
     cpu_seconds: float
@@ -148,10 +150,11 @@ def theirs(spec: Spec, out: Path) -> Result:
         def on_step_end(self, *_args: Any, **_named: Any) -> None:
             clock.tick()
 
-    optim, gpu = config.optim, torch.cuda.is_available()
+    optim, gpu, world = config.optim, torch.cuda.is_available(), int(os.environ.get("WORLD_SIZE", "1"))
     arguments = TrainingArguments(
-        output_dir=str(out), use_cpu=not gpu, bf16=spec.precision == "bf16", per_device_train_batch_size=spec.micro_rows,
-        gradient_accumulation_steps=spec.batch_rows // spec.micro_rows, max_steps=spec.steps, learning_rate=spec.learning_rate,
+        output_dir=str(out), use_cpu=not gpu, bf16=spec.precision == "bf16", per_device_train_batch_size=spec.micro_rows // world,
+        ddp_backend="gloo" if world > 1 and not gpu else None, gradient_accumulation_steps=spec.batch_rows // spec.micro_rows,
+        max_steps=spec.steps, learning_rate=spec.learning_rate,
         lr_scheduler_type="cosine", warmup_steps=0, weight_decay=optim.weight_decay, adam_beta1=optim.beta1, adam_beta2=optim.beta2, adam_epsilon=1e-8,
         max_grad_norm=optim.clip_norm, optim="adamw_torch_fused", train_sampling_strategy="sequential", save_strategy="no", report_to="none",
         logging_steps=1_000_000, disable_tqdm=True, dataloader_pin_memory=gpu, seed=spec.seed, remove_unused_columns=False, torch_compile=spec.compile,
@@ -164,10 +167,11 @@ def theirs(spec: Spec, out: Path) -> Result:
 def _result(spec: Spec, clock: Clock, losses: list[float], model: Any, packed: Any, held_out: Any) -> Result:
     wall, cpu = clock.wall[1] - clock.wall[0], clock.cpu[1] - clock.cpu[0]
     tokens = (spec.steps - spec.skip) * spec.batch_rows * packed.context
+    cpu, peak = _of_all_processes(cpu, _peak_mb())
     return Result(
         tokens / wall,
         cpu,
-        _peak_mb(),
+        peak,
         float(np.mean(losses)),
         _held_out(model, packed, held_out),
         sum(p.numel() for p in model.parameters()),
@@ -190,6 +194,17 @@ def _held_out(model: Any, packed: Any, numbers: Any) -> float:
     return float(np.mean(losses))
 
 
+def _of_all_processes(*mine: float) -> list[float]:
+    """Each number summed over the processes of the run."""
+    import torch
+
+    if not torch.distributed.is_initialized():
+        return list(mine)
+    total = torch.tensor(mine, dtype=torch.float64)
+    torch.distributed.all_reduce(total)
+    return total.tolist()
+
+
 def _peak_mb() -> float:
     """Of the GPU where there is one, else the process's largest resident set."""
     import torch
@@ -209,7 +224,9 @@ def _synchronize() -> None:
 def main() -> None:
     """One contestant, one line."""
     which, spec, out = sys.argv[1], Spec(**json.loads(sys.argv[2])), Path(sys.argv[3])
-    print(json.dumps(asdict((ours if which == "ours" else theirs)(spec, out))))  # noqa: T201
+    result = (ours if which == "ours" else theirs)(spec, out)
+    if os.environ.get("RANK", "0") == "0":
+        print(json.dumps(asdict(result)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Training speed at equal loss: our loop beside Hugging Face's Trainer. `make bench-training`.
 
 Both get the same start, the same rows in the same order, the same precision, AdamW settings, clipping and cosine, and are evaluated by the same code on the same
-held-out rows. Each round runs each contestant in a process of its own, in turn, so that a busy machine disturbs both alike; medians over rounds are shown.
+held-out rows. Each round runs each contestant in a process of its own, in turn, so that a busy machine disturbs all alike; medians over rounds are shown.
+With two or more threads the Trainer is run in both ways that it has on a CPU: one process with a team of threads, and data-parallel processes of one thread.
 """
 
 import argparse
@@ -12,12 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from contestants import SHAPES, Result, Spec, config_of
+
+TITLES = {"ours": "our loop", "trainer": "HF Trainer", "trainer_processes": "HF Trainer, torchrun"}
 
 
 def pipeline_rate(rows: Path, batch_rows: int, seed: int) -> float:
@@ -39,9 +42,13 @@ def pipeline_rate(rows: Path, batch_rows: int, seed: int) -> float:
 
 
 def child(which: str, spec: Spec, out: Path) -> Result:
-    """One contestant in a process of its own; raises RuntimeError with its last words."""
-    words = [sys.executable, str(Path(__file__).with_name("contestants.py")), which, json.dumps(asdict(spec)), str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(spec.threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+    """One contestant in a process of its own, or in as many as `spec` has threads; raises RuntimeError with its last words."""
+    start, threads = [sys.executable], spec.threads
+    if which == "trainer_processes":
+        start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(threads)]
+        threads = 1
+    words = [*start, str(Path(__file__).with_name("contestants.py")), which, json.dumps(asdict(replace(spec, threads=threads))), str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
@@ -50,8 +57,10 @@ def child(which: str, spec: Spec, out: Path) -> Result:
 
 
 def contest(spec: Spec, rounds: int, out: Path, say: Callable[[str], None]) -> dict[str, list[Result]]:
-    """Rounds of both contestants, the order turned in every round."""
+    """Rounds of all contestants, the order turned in every round."""
     results: dict[str, list[Result]] = {"ours": [], "trainer": []}
+    if spec.threads > 1 and not cuda_is_here():
+        results["trainer_processes"] = []
     for number in range(rounds):
         for which in list(results)[:: 1 if number % 2 == 0 else -1]:
             folder = out / which
@@ -85,12 +94,28 @@ def summary(spec: Spec, results: dict[str, list[Result]], out: Path) -> dict[str
     pipe = pipeline_rate(Path(spec.rows), spec.batch_rows, spec.seed)
     return {
         "spec": asdict(spec), "shape": SHAPES[spec.shape], "parameters": results["ours"][0].parameters, "device": _device(), "medians": middle,
-        "ratio": middle["ours"]["tokens_per_second"] / middle["trainer"]["tokens_per_second"],
-        "ratios": [a.tokens_per_second / b.tokens_per_second for a, b in zip(results["ours"], results["trainer"], strict=True)],
-        "cpu_ratio": middle["trainer"]["cpu_seconds"] / middle["ours"]["cpu_seconds"],
+        "gains": {name: _gain(results, middle, name) for name in results if name != "ours"},
         "pipeline_tokens_per_second": pipe, "pipeline_ratio": pipe / middle["ours"]["tokens_per_second"],
         "rounds": {name: [asdict(r) for r in runs] for name, runs in results.items()},
     }  # fmt: skip
+
+
+def _gain(results: dict[str, list[Result]], middle: dict[str, dict[str, float]], peer: str) -> dict[str, Any]:
+    """Our loop over `peer`: tokens/s by medians and by round, CPU time, and the difference of the held-out losses in nats."""
+    ours, theirs = middle["ours"], middle[peer]
+    return {
+        "ratio": ours["tokens_per_second"] / theirs["tokens_per_second"],
+        "ratios": [a.tokens_per_second / b.tokens_per_second for a, b in zip(results["ours"], results[peer], strict=True)],
+        "cpu_ratio": theirs["cpu_seconds"] / ours["cpu_seconds"],
+        "held_out_gap": ours["held_out"] - theirs["held_out"],
+    }
+
+
+def cuda_is_here() -> bool:
+    """Whether there is a GPU; torch is imported late, since `--help` needs none of it."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _device() -> str:
@@ -114,8 +139,9 @@ def draw(made: dict[str, Any], path: Path) -> None:
         left.bar(place, made["medians"][name]["tokens_per_second"], 0.6, label=name)
         left.scatter([place] * len(runs), [r["tokens_per_second"] for r in runs], color="black", s=10, zorder=3)
         right.bar(place, made["medians"][name]["peak_mb"], 0.6)
-    for axis, title in ((left, f"tokens/s, median of rounds ({made['ratio']:.2f}x)"), (right, "peak memory, MiB")):
-        axis.set_xticks(range(2), ["ours", "HF Trainer"])
+    gains = ", ".join(f"{gain['ratio']:.2f}x" for gain in made["gains"].values())
+    for axis, title in ((left, f"tokens/s, median of rounds ({gains})"), (right, "peak memory, MiB")):
+        axis.set_xticks(range(len(made["rounds"])), [TITLES[name].replace(", ", ",\n") for name in made["rounds"]], fontsize=8)
         axis.set_title(title, fontsize=9)
         axis.grid(alpha=0.3, axis="y")
     figure.savefig(path, metadata={"Date": None})
@@ -129,18 +155,20 @@ def table(made: dict[str, Any]) -> str:
         f"{spec['precision']}, {spec['threads']} thread(s), {made['device']}"
     )
     rows = ["| | tokens/s | CPU s | peak MiB | MFU | training loss | held-out loss |", "|---|--:|--:|--:|--:|--:|--:|"]
-    for name, title in (("ours", "our loop"), ("trainer", "HF Trainer")):
-        m = middle[name]
+    for name, m in middle.items():
         rows.append(
-            f"| {title} | {m['tokens_per_second']:,.0f} | {m['cpu_seconds']:.1f} | {m['peak_mb']:,.0f} | {m['mfu']:.1%} | {m['train_loss']:.4f} | {m['held_out']:.4f} |"
+            f"| {TITLES[name]} | {m['tokens_per_second']:,.0f} | {m['cpu_seconds']:.1f} | {m['peak_mb']:,.0f} | {m['mfu']:.1%} "
+            f"| {m['train_loss']:.4f} | {m['held_out']:.4f} |"
         )
-    gap = middle["ours"]["held_out"] - middle["trainer"]["held_out"]
-    tail = (
-        f"{made['ratio']:.2f}x tokens/s (by round: {', '.join(f'{r:.2f}' for r in made['ratios'])}), {made['cpu_ratio']:.2f}x by CPU time, "
-        f"held-out difference {gap:+.4f} nats; rows are read at {made['pipeline_tokens_per_second']:,.0f} tokens/s, "
-        f"{made['pipeline_ratio']:,.0f}x what the model takes."
+    tail = [
+        f"{gain['ratio']:.2f}x the tokens/s of {TITLES[name]} (by round: {', '.join(f'{r:.2f}' for r in gain['ratios'])}), {gain['cpu_ratio']:.2f}x by CPU time, "
+        f"held-out difference {gain['held_out_gap']:+.4f} nats."
+        for name, gain in made["gains"].items()
+    ]
+    tail.append(
+        f"Rows are read at {made['pipeline_tokens_per_second']:,.0f} tokens/s, {made['pipeline_ratio']:,.0f}x what the model takes."
     )
-    return "\n".join([head, "", *rows, "", tail])
+    return "\n".join([head, "", *rows, "", *tail])
 
 
 def main() -> None:

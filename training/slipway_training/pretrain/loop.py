@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from slipway_training.errors import CheckpointError, TrainingError
 from slipway_training.pretrain import monitors, state
 from slipway_training.pretrain.config import PretrainConfig
+from slipway_training.pretrain.lanes import Lanes, lanes_for
 from slipway_training.pretrain.model import drop_layers
 from slipway_training.pretrain.monitors import ActivationMeter
 from slipway_training.pretrain.network import Network
@@ -94,6 +95,9 @@ class Loop:
         self.plain = network
         if self.world > 1 and run.sharding == "none":
             self.network = self.accelerator.prepare(network)
+        alone = self.world == 1 and self.device.type == "cpu"
+        count = lanes_for(run.threads, alone_on_cpu=alone, random=config.model.layer_drop > 0, compiled=run.compile)
+        self.lanes = Lanes(self.network, count, self._precision)
         self.rows_a_step = max(1, optim.batch_tokens // context // self.world) * self.world
         self.step_tokens = self.rows_a_step * context
         found, self.cursor, notes = state.newest(folder / "checkpoints", fingerprint)
@@ -116,7 +120,7 @@ class Loop:
         self._cut_log()
         self.network.train()
         failures = 0
-        with stop_on_signal() as stopped, (self.folder / LOG).open("a", encoding="utf-8") as log:
+        with stop_on_signal() as stopped, (self.folder / LOG).open("a", encoding="utf-8") as log, self.lanes:
             while self.progress < 1.0 and not self._any(stopped()):
                 step = self._step()
                 failures = failures + 1 if step.note else 0
@@ -178,10 +182,8 @@ class Loop:
         small: float | None = None
         for index, micro in enumerate(micros):
             self.meter.on = watched and index == 0
-            with self._unsynced(index < len(micros) - 1), self._precision():
-                loss: Tensor = self.network(micro) * (len(micro) / count)
-                loss.backward()
-            total += loss.detach()
+            with self._unsynced(index < len(micros) - 1):
+                total += self.lanes.backward(micro, len(micro) / count)
             self.meter.on = False
             if watched and index == 0 and self.world == 1 and len(micros) > 1:
                 small = monitors.squared_norm(self.plain.parameters()) * (count / len(micro)) ** 2
@@ -256,7 +258,8 @@ class Loop:
         return self._mean(torch.tensor(float(mine), device=self.device)) > 0
 
     def _precision(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.run.precision == "bf16")
+        # Without torch's cache of cast weights: a forward pass uses each of them once, and the lanes would share it.
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.run.precision == "bf16", cache_enabled=False)
 
     def _mean(self, mine: Tensor) -> float:
         """The mean of a number over all processes."""

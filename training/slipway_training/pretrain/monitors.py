@@ -5,7 +5,7 @@ It knows norms and hooks. It refuses to decide what happens to a run.
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,21 +26,29 @@ def is_spike(norm: float, recent: Sequence[float], factor: float) -> bool:
 
 
 class ActivationMeter:
-    """Root mean square of every decoder layer's output, measured on the forward passes while `on` is true."""
+    """Root mean square of every decoder layer's output, measured on the forward passes while `on` is true, in whichever threads they run."""
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
         self.on = False
-        self.sizes: list[float] = []
+        self._seen: list[list[tuple[float, int]]] = []
         for layer in layers:
-            layer.register_forward_hook(self._note)
+            self._seen.append([])
+            layer.register_forward_hook(self._note(self._seen[-1]))
 
-    def _note(self, module: nn.Module, inputs: object, output: Tensor) -> None:
-        if self.on:
-            self.sizes.append(float(output.detach().float().pow(2).mean().sqrt()))
+    def _note(self, seen: list[tuple[float, int]]) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            if self.on:
+                seen.append((float(output.detach().float().pow(2).mean()), output.numel()))
+
+        return hook
 
     def take(self) -> list[float]:
-        """What was measured since the last call; measuring is off afterwards."""
-        sizes, self.sizes, self.on = self.sizes, [], False
+        """What was measured since the last call, a number a layer; measuring is off afterwards."""
+        # Sorted: threads come in any order, and the log of a run must not depend on it.
+        sizes = [math.sqrt(sum(s * n for s, n in sorted(seen)) / sum(n for _, n in seen)) for seen in self._seen if seen]
+        self.on = False
+        for seen in self._seen:
+            seen.clear()
         return sizes
 
 

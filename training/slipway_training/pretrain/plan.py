@@ -5,6 +5,7 @@ It refuses to write anything, and needs no data: the probe reads random ids.
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from slipway_training.data.packed import open_packed
 from slipway_training.errors import DataMissing
 from slipway_training.pretrain.config import PretrainConfig
+from slipway_training.pretrain.lanes import Lanes, lanes_for
 from slipway_training.pretrain.model import build, drop_layers, flops_per_token, parameter_count
 from slipway_training.pretrain.network import Network
 from slipway_training.pretrain.optim import make_optimizers, set_rates
@@ -86,16 +88,18 @@ def probe(config: PretrainConfig, vocabulary: int, context: int) -> Speed:
     optimizers = make_optimizers(network, config.model, config.optim)
     set_rates(optimizers, 0.01)
     rows = torch.randint(0, vocabulary, (config.optim.micro_rows, context + 1), device=device)
-    times = [_step(network, optimizers, rows, config.run.precision == "bf16") for _ in range(PROBE_STEPS + 1)]
+    bf16 = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.run.precision == "bf16", cache_enabled=False)
+    compiled, random = config.run.compile, config.model.layer_drop > 0
+    count = lanes_for(config.run.threads, alone_on_cpu=device.type == "cpu", random=random, compiled=compiled)
+    with Lanes(network, count, bf16) as lanes:
+        times = [_step(lanes, optimizers, rows) for _ in range(PROBE_STEPS + 1)]
     rate = rows.shape[0] * context / min(times[1:])
     return Speed(rate, rate * flops / peak, f"{PROBE_STEPS} steps of {rows.shape[0]} rows, {config.run.threads} thread(s), {device.type}")
 
 
-def _step(network: Network, optimizers: list[torch.optim.Optimizer], rows: torch.Tensor, bf16: bool) -> float:
+def _step(lanes: Lanes, optimizers: list[torch.optim.Optimizer], rows: torch.Tensor) -> float:
     start = time.perf_counter()
-    with torch.autocast(rows.device.type, torch.bfloat16, enabled=bf16):
-        loss: torch.Tensor = network(rows)
-    loss.backward()
+    lanes.backward(rows, 1.0)
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
