@@ -50,6 +50,7 @@ METRICS: dict[str, Declared] = {
     "slipway_pool_running": Declared("gateway", "gauge", "requests that a pool of generators answers now", ("pool",)),
     "slipway_pool_waiting": Declared("gateway", "gauge", "requests that wait for their turn at a pool", ("pool",)),
     "slipway_pool_limit": Declared("gateway", "gauge", "requests that a pool may run at once, as adapted", ("pool",)),
+    "slipway_pool_proved": Declared("gateway", "gauge", "1 while the pool answered lately, somebody or the watchdog", ("pool",)),
     "slipway_fallbacks": Declared(
         "gateway", "counter", "answers that another pool gave, or that were quoted, in place of the chosen pool", ("to",)
     ),

@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import re
 import resource
 import signal
@@ -126,6 +127,10 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was made so far stays for ever: the collector need not walk it, nor look after every few requests.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         self._serving = asyncio.get_running_loop()
 
     def _drain(self) -> None:

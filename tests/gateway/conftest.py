@@ -263,7 +263,7 @@ def start() -> Start:
             for part in parts:
                 await stack.enter_async_context(part.running())
             urls = dict(zip(("generator_url", "retriever_url", "reranker_url", "safety_url"), (p.url for p in parts), strict=True))
-            base = {"redis_url": None, "bootstrap_key": KEY, "unready_seconds": 0.0, "drain_seconds": 2.0}
+            base = {"redis_url": None, "bootstrap_key": KEY, "unready_seconds": 0.0, "drain_seconds": 2.0, "watchdog_seconds": 0}
             settings = GatewaySettings.model_validate({**urls, **base, **overrides})
             server = uvicorn.Server(
                 uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1)

@@ -1,7 +1,6 @@
 """The composition root of the gateway: every part is made here and passed on."""
 
 import contextlib
-import gc
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -53,6 +52,7 @@ from slipway_gateway.streaming import Gone
 from slipway_gateway.surface import describe
 from slipway_gateway.traffic import Traffic
 from slipway_gateway.upstream import Bounds, Upstream
+from slipway_gateway.watchdog import Watchdog
 
 _FOREIGN_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
 
@@ -209,13 +209,12 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     async with wired.session:
         if settings.bootstrap_key is None:
             app.state.log.warning("no_bootstrap_key", advice="set SLIPWAY_GATEWAY_BOOTSTRAP_KEY; every request is refused without a key")
-        # What was made so far stays for ever: the collector need not walk it, nor look at a request's few objects after every second one.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
         app.state.lifecycle.ready()
         wired.runner.start(app)
+        watchdog = Watchdog(wired.router.pools, wired.catalog, app.state.metrics, app.state.log, seconds=settings.watchdog_seconds)
+        watchdog.start()
         yield
+        await watchdog.aclose()
         await wired.runner.aclose()
         await wired.background.aclose()
         await wired.catalog.aclose()

@@ -176,6 +176,8 @@ class Pool:
         self.models: frozenset[str] = frozenset()
         self.released: dict[str, dict[str, float]] = {}
         self.pace = Pace()
+        self.answered = float("-inf")
+        """When it last gave a whole answer, by the monotonic clock."""
         self.gate = Gate(spec.name, Adaptive(spec.concurrency, spec.most), self.pace, queue_tokens=queue_tokens)
         metrics.gauge("slipway_pool_running", pool=spec.name).set_function(lambda: self.gate.running)
         metrics.gauge("slipway_pool_waiting", pool=spec.name).set_function(lambda: self.gate.waiting)

@@ -76,10 +76,11 @@ class Permit:
 
     def finished(self, tokens: int) -> None:
         """Its answer is whole, of `tokens`."""
-        gate = self.pool.gate
+        gate, now = self.pool.gate, time.monotonic()
+        self.pool.answered = now
         gate.limit.succeeded(gate.running)
         if self._first:
-            self.pool.pace.finished(tokens - 1, time.monotonic() - self._first, gate.running)
+            self.pool.pace.finished(tokens - 1, now - self._first, gate.running)
 
     def failed(self, error: errors.SlipwayError) -> bool:
         """The pool could not answer; True when another one takes its place, and is to be asked now. A caller's own deadline is no pool's fault."""

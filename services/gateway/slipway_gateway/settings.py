@@ -64,6 +64,12 @@ class GatewaySettings(ServiceSettings):
         max_length=64,
         description="pools of generators as JSON, each with name, urls, device_class, cost, tier; none: the generator alone",
     )
+    watchdog_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="a pool that nobody asked for so long is asked for one token, to prove that it can be; 0: never",
+    )
     queue_tokens: int = Field(default=200_000, ge=0, le=1 << 31, description="estimated tokens that may wait for their turn at one pool")
     fallbacks: dict[str, tuple[Literal["higher-tier", "extract"], ...]] = Field(
         default_factory=dict,
