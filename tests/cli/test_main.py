@@ -19,7 +19,7 @@ def slipway(home: places.Home, *words: str, **environ: str) -> "subprocess.Compl
 
 def test_help_names_every_verb(home: places.Home) -> None:
     shown = slipway(home, "--help").stdout
-    for verb in ("up", "down", "status", "logs", "ingest", "chat", "model", "keys", "train"):
+    for verb in ("up", "down", "status", "logs", "ingest", "chat", "model", "batch", "keys", "safety", "train"):
         assert re.search(rf"│ {verb} ", shown), verb
 
 

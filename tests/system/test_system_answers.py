@@ -1,6 +1,8 @@
 """What users get from the running whole: cited answers, files that become answers, and errors that say what is wrong."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +134,39 @@ def test_chat_in_the_terminal_shows_where_an_answer_comes_from(platform: Any) ->
     done = platform.cli("chat", "--once", QUESTION)
     assert done.returncode == 0, done.stdout
     assert done.stdout.strip()
+
+
+def test_a_batch_of_questions_is_run_waited_for_and_listed(platform: Any, tmp_path: Path) -> None:
+    lines = [
+        {
+            "custom_id": name,
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"model": model, "messages": [{"role": "user", "content": QUESTION}]},
+        }
+        for name, model in (("good", platform.model()), ("bad", "nobody"))
+    ]
+    file = tmp_path / "asked.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    done = platform.cli("batch", "run", file)
+    assert done.returncode == 1, done.stdout + done.stderr  # one of its lines failed
+    results = {row["custom_id"]: row for row in map(json.loads, (tmp_path / "asked.results.jsonl").read_text().splitlines())}
+    assert results["good"]["response"]["body"]["choices"][0]["message"]["content"]
+    assert results["bad"]["response"]["status_code"] == 404
+    batch_id = re.search(r"batch_[0-9a-f]+", done.stdout)
+    assert batch_id is not None
+    assert batch_id[0] in platform.cli("batch", "list").stdout
+    assert "is completed" in platform.cli("batch", "results", batch_id[0], "--out", tmp_path / "again.jsonl").stdout
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "asked.results.jsonl").read_bytes()
+    over = platform.cli("batch", "cancel", batch_id[0])
+    assert over.returncode == 1 and "409" in over.stdout
+
+
+def test_a_file_that_is_no_batch_is_one_sentence(platform: Any, tmp_path: Path) -> None:
+    file = tmp_path / "no.jsonl"
+    file.write_text("hello")
+    done = platform.cli("batch", "run", file)
+    assert done.returncode == 1 and "is no batch" in done.stdout
 
 
 def test_a_key_for_somebody_else_works_until_it_is_revoked_and_sees_nothing_of_ours(platform: Any) -> None:

@@ -43,15 +43,22 @@ class Api:
     def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """One JSON answer; `request` goes to httpx (json, params, files, data)."""
         try:
+            return self._asked(method, path, **request).json()
+        except json.JSONDecodeError as error:
+            raise ApiError(f"{path} answered with something that is no JSON") from error
+
+    def content(self, path: str) -> bytes:
+        """One answer's bytes."""
+        return self._asked("GET", path).content
+
+    def _asked(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
             answer = self._client.request(method, path, **request)
         except httpx.HTTPError as error:
             raise ApiError(f"no answer from {self._client.base_url}: {error}") from error
         if answer.is_error:
             raise ApiError(_sentence(answer))
-        try:
-            return answer.json()
-        except json.JSONDecodeError as error:
-            raise ApiError(f"{path} answered with something that is no JSON") from error
+        return answer
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
         """Every entry of a list route, page after page."""

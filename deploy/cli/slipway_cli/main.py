@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from slipway_cli import answers, api, ingest, keys, launch, logs, models, places, safety, status, training, up
+from slipway_cli import answers, api, batch, ingest, keys, launch, logs, models, places, safety, status, training, up
 
 console = Console()
 LOG_LINES = 20
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 model_app = typer.Typer(no_args_is_help=True, help="Models of your own.")
 app.add_typer(model_app, name="model")
+app.add_typer(batch.app, name="batch")
 app.add_typer(keys.app, name="keys")
 app.add_typer(safety.app, name="safety")
 
