@@ -47,6 +47,12 @@ async def test_the_headings_above_a_passage_are_shown_and_checked_with_it(platfo
     _, annotations = await both(platform, model="reader")
     assert "[1] France > Capital Paris is the capital" in platform.generator.seen[-1]["messages"][0]["content"]
     assert annotations[0]["quote"].startswith("Paris is")
+    platform.generator.text = "Capital Paris is the capital of France [1]"
+    _, annotations = await both(platform, model="reader")
+    assert annotations[0] == {"type": "fallback", "reason": "not_grounded"}
+    platform.generator.text = "France [1]"
+    _, annotations = await both(platform, model="reader")
+    assert kinds(annotations) == ["file_citation"]
     assert any(text.startswith("France > Capital\nParis is") for seen in platform.safety.seen for text in seen.get("passages", ()))
 
 

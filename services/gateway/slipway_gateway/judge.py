@@ -50,7 +50,7 @@ def judge(ask: Ask, evidence: Evidence, text: str) -> Outcome:
         return said if ask.card.kind == "reader" else replace(said, text=None)
     if evidence.missing:
         return Outcome("ungrounded", None, ({"type": "ungrounded", "reason": evidence.missing},))
-    if is_grounded(text, evidence.shown, ask.card.kind):
+    if _stands(ask, evidence, text):
         if ask.card.kind == "reader" and extract.support(ask.question, evidence.texts, text) < evidence.least_support:
             # It quotes, but from a sentence that is about something else.
             return instead(ask, evidence, "weak_support") or Outcome("answer", None, tuple(cite(text, evidence)))
@@ -58,3 +58,10 @@ def judge(ask: Ask, evidence: Evidence, text: str) -> Outcome:
     if ask.card.kind == "reader":
         return instead(ask, evidence, "not_grounded") or abstain("no_passages", evidence)
     return Outcome("ungrounded", None, ({"type": "ungrounded", "reason": "not_supported"}, *cite(text, evidence)))
+
+
+def _stands(ask: Ask, evidence: Evidence, text: str) -> bool:
+    """Whether `text` stands on what was shown. A reader's quote is of a passage or of its heading: what runs over from one into the other is a slip of the pointer."""
+    if ask.card.kind == "chat":
+        return is_grounded(text, evidence.shown, "chat")
+    return is_grounded(text, evidence.texts) or is_grounded(text, evidence.titles)
