@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from slipway_reranker.evidence import Calibration
 from slipway_reranker.pairs import PairReader, PairTokenizer, Reading
 from slipway_reranker.scorer import ScorerMissing
 from slipway_reranker.settings import RerankerSettings
+from slipway_shared.encoding.choice import Choice
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -29,15 +30,17 @@ TIDE = "The tide turns twice a day and nobody minds. "
 class Counting:
     """A session whose logit is 8 for pairs that hold the token 7, else -8, and which counts the pairs that it was given."""
 
+    choice = Choice("onnxruntime", False, "as set")
+
     def __init__(self) -> None:
         self.pairs = 0
         self.widths: list[int] = []
 
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+    def run(self, feeds: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         ids = feeds["input_ids"]
         self.pairs += len(ids)
         self.widths.append(ids.shape[1])
-        return [np.where((ids == 7).any(axis=1, keepdims=True), 8.0, -8.0).astype(np.float32)]
+        return np.where((ids == 7).any(axis=1, keepdims=True), 8.0, -8.0).astype(np.float32)
 
 
 def encoder(session: Counting, lead: float = NO_LEAD, batch_tokens: int = 4096) -> CrossEncoder:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 
 from fastapi import FastAPI
 from slipway_shared import service
+from slipway_shared.encoding.choice import Choice, told_to
 
 from slipway_reranker.overlap import OverlapScorer
 from slipway_reranker.routes import routes
@@ -21,7 +23,7 @@ def create_app(settings: RerankerSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.lifecycle.waiting_for = "the scorer"
         try:
-            scorer = await asyncio.to_thread(load_scorer, settings)
+            scorer = await asyncio.to_thread(load_scorer, settings, told_to(app.state.log.info, "reranking"))
         except ScorerMissing as error:
             app.state.log.error("cannot start", cause=str(error))
             raise
@@ -36,12 +38,15 @@ def create_app(settings: RerankerSettings) -> FastAPI:
     return service.build("reranker", settings, routers=[routes()], lifespan=lifespan)
 
 
-def load_scorer(settings: RerankerSettings) -> Scorer:
-    """The scorer that the settings name; raises ScorerMissing."""
+def load_scorer(settings: RerankerSettings, chosen: Callable[[Choice], None] = lambda choice: None) -> Scorer:
+    """The scorer that the settings name; raises ScorerMissing. `chosen` is told which engine computes it."""
     match settings.scorer:
         case "overlap":
             return OverlapScorer()
         case folder:
             from slipway_reranker.cross_encoder import CrossEncoder
+            from slipway_reranker.pairs import PairReader
 
-            return CrossEncoder.load(folder, settings)
+            reader = PairReader.load(Path(folder), settings)
+            chosen(reader.choice)
+            return CrossEncoder.load(Path(folder), reader)

@@ -12,7 +12,6 @@ from slipway_reranker.evidence import Signals
 from slipway_reranker.overlap import Compared, Match, compare
 from slipway_reranker.pairs import PairReader, Read
 from slipway_reranker.scorer import Scored
-from slipway_reranker.settings import RerankerSettings
 
 STAGES = (6, 12)
 """After so many passages it is decided whether the others have to be read."""
@@ -32,12 +31,10 @@ class CrossEncoder:
         self._blend = blend
 
     @classmethod
-    def load(cls, folder: str, settings: RerankerSettings) -> "CrossEncoder":
-        """Verify and load `folder`; raises ScorerMissing with file and cause."""
-        path = Path(folder)
-        reader = PairReader.load(path, settings)
-        calibration = path / "calibration.json"
-        return cls(path.name, reader, Blend.read(calibration) if calibration.is_file() else Blend())
+    def load(cls, folder: Path, reader: PairReader) -> "CrossEncoder":
+        """`reader`, which verified the folder, with the folder's calibration; raises ScorerMissing with file and cause."""
+        calibration = folder / "calibration.json"
+        return cls(folder.name, reader, Blend.read(calibration) if calibration.is_file() else Blend())
 
     def score(self, query: str, documents: Sequence[str], scores: Sequence[float] | None = None) -> Scored:
         """Relevance and evidence by the blend; see the class for what is not read."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from slipway_shared.encoding.choice import Choice, EngineMissing
+from slipway_shared.encoding.session import Session, open_session
 from slipway_shared.window import best_window, estimated_tokens
 
 from slipway_reranker.scorer import ScorerMissing
@@ -19,12 +20,6 @@ from slipway_reranker.settings import RerankerSettings
 
 DEFAULT_PAIR_TOKENS = 192
 SPECIAL_TOKENS = 4
-
-
-class Session(Protocol):
-    """The two verbs of onnxruntime's InferenceSession that are used here."""
-
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]: ...
 
 
 class Encoding(Protocol):
@@ -74,6 +69,7 @@ class PairReader:
         self._tokenizer = tokenizer
         self._reading = reading
         self._batch_tokens = batch_tokens
+        self.choice: Choice = session.choice
 
     @classmethod
     def load(cls, folder: Path, settings: RerankerSettings) -> "PairReader":
@@ -88,7 +84,11 @@ class PairReader:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.enable_truncation(reading.max_pair_tokens)  # the longer of the two loses
-        return cls(_session(folder / "model.onnx", settings.threads), cast(PairTokenizer, tokenizer), reading, settings.batch_tokens)
+        try:
+            session = open_session(folder / "model.onnx", settings.engine, settings.threads)
+        except EngineMissing as error:
+            raise ScorerMissing(str(error)) from error
+        return cls(session, cast(PairTokenizer, tokenizer), reading, settings.batch_tokens)
 
     def read(self, query: str, documents: Sequence[str], places: Sequence[int], weight: Mapping[str, float]) -> Read:
         """The logits of `places`: one forward pass per token budget, shortest pairs first, so that little padding is computed."""
@@ -116,22 +116,8 @@ class PairReader:
         types, mask = np.zeros_like(ids), np.zeros_like(ids)
         for i, (row_ids, row_types) in enumerate(rows):
             ids[i, : len(row_ids)], types[i, : len(row_ids)], mask[i, : len(row_ids)] = row_ids, row_types, 1
-        out = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask, "token_type_ids": types})[0]
+        out = self._session.run({"input_ids": ids, "attention_mask": mask, "token_type_ids": types})
         return [float(x) for x in out.reshape(len(rows), -1)[:, 0]]
-
-
-def _session(path: Path, threads: int) -> Session:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads burn the core that the other services need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its time.
-    apart = ["SkipLayerNormFusion"]
-    return cast(Session, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart))
 
 
 def _batches(lengths: list[int], budget: int) -> list[list[int]]:

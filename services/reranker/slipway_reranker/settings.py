@@ -1,6 +1,7 @@
 """What the reranker can be told. It refuses to hold a threshold: abstaining is the gateway's decision, evidence is ours."""
 
 from pydantic import Field
+from slipway_shared.encoding.choice import EngineName
 from slipway_shared.settings import ServiceSettings, service_config
 
 
@@ -11,6 +12,10 @@ class RerankerSettings(ServiceSettings):
 
     port: int = Field(default=8104, ge=0, le=65535)
     scorer: str = Field(default="overlap", description="overlap, or the folder of an ONNX cross-encoder")
+    engine: EngineName = Field(
+        default="auto",
+        description="onnxruntime (int8) or openvino (bf16); auto takes openvino where the processor has AMX, and says so at the start",
+    )
     threads: int = Field(default=1, ge=1, le=64, description="threads of one scoring run")
     batch_tokens: int = Field(default=4096, ge=256, le=1 << 20, description="padded tokens that a cross-encoder scores at once")
     max_pair_tokens: int | None = Field(

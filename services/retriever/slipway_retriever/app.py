@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from slipway_shared import service
+from slipway_shared.encoding.choice import Choice, told_to
 
 from slipway_retriever.embed.batcher import Batcher, Urgency
 from slipway_retriever.embed.embedder import Embedder, HashEmbedder
@@ -33,7 +34,7 @@ def create_app(settings: RetrieverSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         try:
             app.state.lifecycle.waiting_for = "the embedding model"
-            embedder = await asyncio.to_thread(load_embedder, settings)
+            embedder = await asyncio.to_thread(load_embedder, settings, told_to(app.state.log.info, "embedding"))
             app.state.lifecycle.waiting_for = "the data folder"
             tenants = await asyncio.to_thread(Tenants, settings.data_dir, lock_seconds=settings.lock_seconds)
             app.state.lifecycle.waiting_for = "the vector index"
@@ -70,8 +71,11 @@ def index_maker(settings: RetrieverSettings, embedder: Embedder) -> Callable[[st
     return lambda tenant, store: QdrantIndex(client, collection, embedder.dimensions, Owner(tenant, store))
 
 
-def load_embedder(settings: RetrieverSettings) -> Embedder:
-    """The embedder that the settings name; raises ModelMissing. The first start of a model converts it, which takes some seconds."""
+def load_embedder(settings: RetrieverSettings, chosen: Callable[[Choice], None] = lambda choice: None) -> Embedder:
+    """The embedder that the settings name; raises ModelMissing. The first start of a model converts it, which takes some seconds.
+
+    `chosen` is told which engine computes it.
+    """
     match settings.embedder:
         case "hash":
             return HashEmbedder()
@@ -85,4 +89,6 @@ def load_embedder(settings: RetrieverSettings) -> Embedder:
                 prefix = BGE_PREFIX if settings.embedder == "bge-small" and settings.query_prefix is None else settings.query_prefix
                 return TorchEmbedder(folder_of(settings), prefix, settings.threads)
             cache: Path = settings.cache_dir or settings.data_dir / "cache"
-            return OnnxEmbedder(locate(settings), settings.precision, cache, settings.threads)
+            embedder = OnnxEmbedder(locate(settings), settings.precision, cache, settings.threads, settings.engine)
+            chosen(embedder.choice)
+            return embedder

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
+from slipway_shared.encoding.choice import EngineName
 from slipway_shared.settings import ServiceSettings, service_config
 
 EmbedderName = Literal["minilm", "bge-small", "folder", "hash"]
@@ -23,7 +24,11 @@ class RetrieverSettings(ServiceSettings):
         default="onnx", description="sentence-transformers takes any of its models, slower, and needs the extra torch"
     )
     query_prefix: str | None = Field(default=None, description="stands before queries (default: what the model's folder names, or nothing)")
-    precision: Literal["int8", "fp32"] = "int8"
+    precision: Literal["int8", "fp32"] = Field(default="int8", description="of the stored weights")
+    engine: EngineName = Field(
+        default="auto",
+        description="onnxruntime (int8) or openvino (bf16); auto takes openvino for int8 weights where the processor has AMX, and says so at the start",
+    )
     threads: int = Field(default=1, ge=1, le=64, description="threads of one embedding run")
     batch_tokens: int = Field(default=1024, ge=64, le=1 << 16, description="padded tokens embedded at once; bounds what a query waits")
     max_file_bytes: int = Field(default=32 << 20, ge=1)

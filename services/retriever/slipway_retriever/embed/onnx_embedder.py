@@ -1,6 +1,6 @@
-"""Sentence vectors on ONNX Runtime: the converted graph, cached on disk, and its session.
+"""Sentence vectors from an ONNX graph: converted once, cached on disk, computed by the engine that is fastest here.
 
-It knows conversion, int8 quantization and the cache. It refuses to know batching policy and what the vectors are for.
+It knows conversion, int8 quantization and the cache. It refuses to know batching policy, engines and what the vectors are for.
 """
 
 import hashlib
@@ -8,13 +8,15 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from slipway_shared.encoding.choice import Choice, EngineMissing, EngineName
+from slipway_shared.encoding.session import open_session
 
 from slipway_retriever.embed.embedder import Vectors
 from slipway_retriever.embed.model_folder import ModelFolder, weights
+from slipway_retriever.embed.shape import ModelMissing
 
 CONVERSION = 2
 """Part of every digest: raise it when the conversion changes what comes out."""
@@ -22,16 +24,14 @@ CONVERSION = 2
 Precision = Literal["int8", "fp32"]
 
 
-class Session(Protocol):
-    """The verb of onnxruntime's InferenceSession that is used here."""
-
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]: ...
-
-
 class OnnxEmbedder:
-    """One model folder at one precision. Construction converts (once, some seconds) or reads the cache."""
+    """One model folder with weights of one precision. Construction converts (once, some seconds) or reads the cache; raises ModelMissing.
 
-    def __init__(self, folder: ModelFolder, precision: Precision, cache: Path, threads: int) -> None:
+    The engine is no part of the digest: int8 weights with int8 or with bf16 products give vectors within the same distance of the reference (docs/retrieval.md),
+    so a store can move between machines without being embedded anew.
+    """
+
+    def __init__(self, folder: ModelFolder, precision: Precision, cache: Path, threads: int, engine: EngineName = "auto") -> None:
         from tokenizers import Tokenizer
 
         self.name = folder.name
@@ -41,7 +41,13 @@ class OnnxEmbedder:
         self._tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=folder.max_tokens)
-        self._session = _session(_converted(folder, precision, cache, self.digest), threads)
+        # Full precision is asked for as the reference; bf16 would round it.
+        asked = "onnxruntime" if precision == "fp32" and engine == "auto" else engine
+        try:
+            self._session = open_session(_converted(folder, precision, cache, self.digest), asked, threads, small_passes=True)
+        except EngineMissing as error:
+            raise ModelMissing(str(error)) from error
+        self.choice: Choice = self._session.choice
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with the special tokens, cut to the model's longest input."""
@@ -55,22 +61,7 @@ class OnnxEmbedder:
         for row, sequence in enumerate(batch):
             ids[row, : len(sequence)] = sequence
             mask[row, : len(sequence)] = 1
-        return self._session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})[0]
-
-
-def _session(path: Path, threads: int) -> Session:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads burn the core that the event loop needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its time,
-    # which makes the whole forward pass a quarter faster.
-    apart = ["SkipLayerNormFusion"]
-    return cast(Session, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart))
+        return self._session.run({"input_ids": ids, "attention_mask": mask})
 
 
 def _converted(folder: ModelFolder, precision: Precision, cache: Path, digest: str) -> Path:

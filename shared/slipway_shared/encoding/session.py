@@ -1,0 +1,114 @@
+"""An encoder's graph behind one verb, on ONNX Runtime or on OpenVINO.
+
+It knows how either engine is told threads and precision. It refuses to know tokens and what an output means.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway_shared.encoding.choice import Choice, EngineName, choose
+
+Ids = NDArray[np.int64]
+"""[rows, tokens]"""
+Floats = NDArray[np.float32]
+SMALL_PASS = 64
+"""Padded tokens up to which ONNX Runtime's int8 is faster even on AMX: the time goes into fetching the weights, which are half as large (measured)."""
+
+
+class Session(Protocol):
+    """A loaded graph with one output; `run` is never called from two threads at once."""
+
+    @property
+    def choice(self) -> Choice:
+        """What computes, and why."""
+        ...
+
+    def run(self, feeds: Mapping[str, Ids]) -> Floats:
+        """The output for inputs by their names, as an array of its own."""
+        ...
+
+
+def open_session(path: Path, asked: EngineName, threads: int, *, small_passes: bool = False) -> Session:
+    """`path` on the engine that `asked` leads to; raises EngineMissing. A graph that OpenVINO cannot be given stays on ONNX Runtime unless it was asked for.
+
+    `small_passes`: passes of at most SMALL_PASS tokens are common (single queries), so ONNX Runtime is held beside OpenVINO for them.
+    """
+    choice = choose(asked)
+    if choice.engine == "onnxruntime":
+        return OnnxSession(path, threads, choice)
+    from slipway_shared.encoding.float_graph import OtherGraph
+
+    try:
+        large = OpenVinoSession(path, threads, choice)
+    except OtherGraph as error:
+        if asked == "openvino":
+            raise
+        return OnnxSession(path, threads, Choice("onnxruntime", False, str(error)))
+    return BySize(OnnxSession(path, threads, choice), large) if small_passes and choice.bf16 else large
+
+
+class OnnxSession:
+    """ONNX Runtime on the CPU, without spinning threads."""
+
+    def __init__(self, path: Path, threads: int, choice: Choice) -> None:
+        import onnxruntime
+
+        self.choice = choice
+        options: Any = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads burn the core that the event loop and the other services need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its
+        # time, which makes the whole forward pass a quarter faster.
+        apart = ["SkipLayerNormFusion"]
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart)
+
+    def run(self, feeds: Mapping[str, Ids]) -> Floats:
+        """See Session."""
+        return self._session.run(None, dict(feeds))[0]
+
+
+class OpenVinoSession:
+    """OpenVINO on the CPU: the graph's int8 weights in floating point, in bf16 where the choice says so."""
+
+    def __init__(self, path: Path, threads: int, choice: Choice) -> None:
+        import onnx
+        import openvino
+
+        from slipway_shared.encoding.float_graph import in_floats
+
+        self.choice = choice
+        core: Any = openvino.Core()
+        model = core.read_model(in_floats(onnx.load(str(path))).SerializeToString())
+        told = {
+            "INFERENCE_PRECISION_HINT": "bf16" if choice.bf16 else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # Pinned threads wait for their own core while another one is free.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._request: Any = core.compile_model(model, "CPU", told).create_infer_request()
+
+    def run(self, feeds: Mapping[str, Ids]) -> Floats:
+        """See Session."""
+        self._request.infer(dict(feeds), share_inputs=True)
+        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+
+
+class BySize:
+    """Small passes on one session, all others on the other; both hold the same weights."""
+
+    def __init__(self, small: Session, large: Session) -> None:
+        self.choice = large.choice
+        self._small, self._large = small, large
+
+    def run(self, feeds: Mapping[str, Ids]) -> Floats:
+        """See Session."""
+        tokens = next(iter(feeds.values())).size
+        return (self._small if tokens <= SMALL_PASS else self._large).run(feeds)

@@ -1,0 +1,71 @@
+"""The embedded cross-encoder's graph on both engines: the same answer, padded or not, and small passes where they belong."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from slipway_shared.encoding.choice import Choice, choose
+from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, open_session
+
+MODEL = Path(__file__).parents[3] / "models" / "slipway-reranker" / "model.onnx"
+pytest.importorskip("openvino", reason="OpenVINO is installed on x86-64 Linux only")
+Ids = NDArray[np.int64]
+
+
+def feeds(rows: int, tokens: int, padding: int = 0) -> dict[str, Ids]:
+    rng = np.random.default_rng(3)
+    ids = np.zeros((rows, tokens + padding), dtype=np.int64)
+    ids[:, :tokens] = rng.integers(1000, 20000, (rows, tokens))
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
+    mask[:, :tokens], types[:, 9:tokens] = 1, 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+class Named:
+    """A session that says in its output who ran."""
+
+    choice = Choice("openvino", True, "as set")
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def run(self, feeds: Mapping[str, Ids]) -> NDArray[np.float32]:
+        return np.array([self.number], dtype=np.float32)
+
+
+def test_both_engines_answer_alike_and_padding_changes_nothing() -> None:
+    reference = OnnxSession(MODEL, 1, choose("onnxruntime"))
+    floats = OpenVinoSession(MODEL, 1, Choice("openvino", False, "as set"))
+    here = open_session(MODEL, "openvino", 1)
+    wanted, plain, padded = reference.run(feeds(6, 40)), floats.run(feeds(6, 40)), floats.run(feeds(6, 40, padding=9))
+    assert plain.shape == wanted.shape == (6, 1)
+    # What int8 activations round away, and what bf16 does (8 bits of mantissa).
+    assert np.abs(plain - wanted).max() < 0.6
+    assert np.abs(plain - padded).max() < 1e-3
+    assert np.abs(here.run(feeds(6, 40)) - plain).max() < 0.1
+
+
+def test_an_answer_is_an_array_of_its_own() -> None:
+    session = open_session(MODEL, "openvino", 1)
+    first = session.run(feeds(2, 20))
+    kept = first.copy()
+    session.run(feeds(2, 30))
+    assert np.array_equal(first, kept)
+
+
+def test_small_passes_go_to_the_first_session() -> None:
+    both = BySize(Named(1), Named(2))
+    assert both.choice == Named.choice
+    assert both.run(feeds(1, SMALL_PASS)) == 1
+    assert both.run(feeds(1, SMALL_PASS + 1)) == 2
+    assert both.run(feeds(4, SMALL_PASS // 2)) == 2
+
+
+def test_what_is_asked_for_is_opened() -> None:
+    assert isinstance(open_session(MODEL, "onnxruntime", 1), OnnxSession)
+    assert isinstance(open_session(MODEL, "openvino", 1), OpenVinoSession)
+    auto = open_session(MODEL, "auto", 1, small_passes=True)
+    assert auto.choice == choose("auto")
+    assert isinstance(auto, BySize) == (auto.choice.engine == "openvino")
