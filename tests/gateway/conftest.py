@@ -214,8 +214,15 @@ class FakeSafety(Fake):
             for m in self.secret.finditer(text)
         ]
         if spans:
+            hidden = {"[HIDDEN]": self.secret.findall(text)[-1]}
             return web.json_response(
-                {"verdict": "redact", "findings": spans, "text": self.secret.sub("[HIDDEN]", text), "dropped": dropped}
+                {
+                    "verdict": "redact",
+                    "findings": spans,
+                    "text": self.secret.sub("[HIDDEN]", text),
+                    "dropped": dropped,
+                    "placeholders": hidden,
+                }
             )
         return web.json_response({"verdict": "allow", "findings": [], "dropped": dropped})
 

@@ -1,9 +1,10 @@
 """One chat request on its way, and the body that the generator gets for it.
 
-It knows what the gateway adds to a request (passages, a token bound, a usage frame) and takes away (`retrieval`). It refuses to send and to judge.
+It knows what the gateway adds to a request (passages, a token bound, a usage frame) and takes away (`retrieval`, `restore_redacted`). It refuses to send and to judge.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -28,6 +29,8 @@ class Ask:
     stages: Stages
     account: Account
     permit: Permit | None = None
+    hidden: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the safety policy hid of the prompt, by placeholder, where the caller wants it back in the answer."""
 
     @property
     def retrieval(self) -> Retrieval | None:
@@ -58,25 +61,27 @@ class Ask:
         system = (m.text[: 1 << 16] for m in self.request.messages if m.role in ("system", "developer"))
         return tuple(text for text in system if text.strip())[:8]
 
-    def redacted(self, texts: list[str]) -> "Ask":
-        """The same request with `spoken()` replaced by `texts`."""
+    def redacted(self, texts: list[str], placeholders: Mapping[str, str]) -> "Ask":
+        """The same request with `spoken()` replaced by `texts`, in which `placeholders` stand for what was there."""
         document = orjson.loads(self.body)
         remaining = iter(texts)
         for message in document["messages"]:
             if message["role"] != "assistant":
                 message["content"] = next(remaining)
         body = orjson.dumps(document)
-        return replace(self, body=body, request=ChatRequest.model_validate_json(body))
+        hidden = placeholders if self.request.restore_redacted else {}
+        return replace(self, body=body, request=ChatRequest.model_validate_json(body), hidden=hidden)
 
 
 def generator_body(ask: Ask, passages: list[str], reader_tokens: int) -> bytes:
     """What to post to the generator: the caller's own bytes, unless something is to be added."""
     request = ask.request
     adds_usage = request.stream and not ask.wants_usage
-    if not passages and not adds_usage and request.retrieval is None and not request.store:
+    if not passages and not adds_usage and request.retrieval is None and not request.store and not request.restore_redacted:
         return ask.body
     document: dict[str, Any] = orjson.loads(ask.body)
     document.pop("retrieval", None)
+    document.pop("restore_redacted", None)
     if adds_usage:
         document["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
     if passages:

@@ -29,6 +29,7 @@ from slipway_gateway.frames import Frame, Writer, no_tokens
 from slipway_gateway.guard import REFUSAL, Guard
 from slipway_gateway.judge import Outcome, abstain, instead
 from slipway_gateway.leaves import Leaves, Parts
+from slipway_gateway.restoring import Restorer
 from slipway_gateway.routing import Router
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
@@ -76,6 +77,8 @@ class Pipeline:
         frames = self._shown(ask, evidence)
         if self._safety.present:
             frames = self._guard(ask).run(frames)
+        if ask.hidden:
+            frames = Restorer(ask.hidden).run(frames)
         async for frame in frames:
             if (raw := self._sent(ask, await self._quoting(ask, frame), ask.wants_usage)) is not None:
                 yield raw
@@ -168,6 +171,10 @@ class Pipeline:
                 message.update(content=None, refusal=REFUSAL, annotations=[{"type": "safety", "reason": errors.Blocked.code}])
                 choice["finish_reason"], choice["logprobs"] = "content_filter", None
                 self._count(Outcome("refusal", None))
+        if ask.hidden:
+            restorer = Restorer(ask.hidden)
+            for choice in document["choices"]:
+                restorer.choice(choice)
         return document
 
     def _guard(self, ask: Ask) -> Guard:

@@ -1,5 +1,6 @@
 """What the gateway does with the safety filter's verdicts on prompts, passages and answers. It knows no policy, and no way to send."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from slipway_shared import errors
@@ -21,6 +22,14 @@ MAX_CHECKED = 1 << 20
 ALLOWED = CheckResponse(verdict="allow", findings=[])
 
 
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Texts of a prompt without what the policy hides, and what stands behind each placeholder."""
+
+    texts: list[str]
+    placeholders: dict[str, str]
+
+
 class Safety:
     """Asks for verdicts. `present` is false where the platform has no filter: then everything is allowed."""
 
@@ -35,11 +44,11 @@ class Safety:
         if not self.present:
             return ask
         with ask.stages.stage("safety"):
-            texts = await self.prompts(ask.spoken(), ask.context)
-        return ask if texts is None else ask.redacted(texts)
+            redacted = await self.prompts(ask.spoken(), ask.context)
+        return ask if redacted is None else ask.redacted(redacted.texts, redacted.placeholders)
 
-    async def prompts(self, texts: list[str], context: RequestContext) -> list[str] | None:
-        """The redacted texts, None where nothing is to be changed; raises Blocked."""
+    async def prompts(self, texts: list[str], context: RequestContext) -> "Redacted | None":
+        """What the texts became, None where nothing is to be changed; raises Blocked."""
         if not self.present:
             return None
         verdict = await self._verdict(CheckRequest(text=_BETWEEN.join(texts)[-MAX_CHECKED:]), context)
@@ -51,7 +60,7 @@ class Safety:
             redacted = verdict.text.split(_BETWEEN)
             if len(redacted) != len(texts):
                 raise errors.Blocked("The request was refused by the safety policy (it cannot be redacted message by message).")
-            return redacted
+            return Redacted(redacted, verdict.placeholders)
         return None
 
     async def clean(self, ask: Ask, passages: list[Passage]) -> list[Passage]:

@@ -163,6 +163,9 @@ class ChatRequest(Wire):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     retrieval: Retrieval | Literal[False] | None = None
+    restore_redacted: bool = Field(
+        default=False, description="what the safety policy hides of the prompt stands in the answer again; the model does not see it"
+    )
     priority: Annotated[int, Field(ge=-100, le=100, description="lower is sooner")] = 0
     # Accepted because the SDKs send them; they change nothing here.
     user: Annotated[str, Field(max_length=512)] | None = None

@@ -173,9 +173,10 @@ class _Completions:
             return body
         prompts: list[Any] = [asked.prompt] if isinstance(asked.prompt, str) or isinstance(asked.prompt[0], int) else list(asked.prompt)
         texts = [p if isinstance(p, str) else await self._text(generator, asked.model, p, context) for p in prompts]
-        redacted = await self._safety.prompts(texts, context)
-        if redacted is None:
+        found = await self._safety.prompts(texts, context)
+        if found is None:
             return body
+        redacted = found.texts
         return orjson.dumps({**orjson.loads(body), "prompt": redacted[0] if len(redacted) == 1 else redacted})
 
     async def _text(self, generator: Upstream, model: str, ids: list[int], context: RequestContext) -> str:
