@@ -96,3 +96,11 @@ async def test_the_model_sees_placeholders_and_the_caller_what_they_stand_for_on
         assert "".join(c["delta"].get("content") or "" for f in frames for c in f["choices"]) == told
         seen = platform.generator.seen[-1]
         assert seen["messages"][0]["content"] == "my code is [HIDDEN]" and "restore_redacted" not in seen
+
+
+async def test_responses_restore_too(platform: Any) -> None:
+    platform.generator.text = "Your code is [HIDDEN]."
+    asked = {"model": "chat", "input": "my code is SECRET-1234", "restore_redacted": True}
+    async with platform.client.post("/v1/responses", json=asked, headers=platform.auth) as response:
+        document = await response.json()
+    assert document["output"][0]["content"][0]["text"] == "Your code is SECRET-1234."

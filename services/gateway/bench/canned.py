@@ -38,7 +38,8 @@ def write(folder: Path, words: int) -> int:
     answers = {
         "whole": _response(completion()),
         "models": _response(_json({"object": "list", "data": [card]})),
-        "check": _response(b'{"verdict":"allow","findings":[]}'),
+        # As the real filter answers on words: nothing in them can begin a match, so nothing is held (the gateway cuts the number to the text's length).
+        "check": _response(b'{"verdict":"allow","findings":[],"hold_from":1048576}'),
         "stream": head + _chunk(b"".join(events)) + b"0\r\n\r\n",
         "head": head,
     }

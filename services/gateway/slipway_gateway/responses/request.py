@@ -130,6 +130,7 @@ class ResponsesRequest(Wire):
     truncation: Literal["auto", "disabled"] = "disabled"
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
     include: Annotated[list[Literal["file_search_call.results", "message.output_text.logprobs"]], Field(max_length=8)] | None = None
+    restore_redacted: bool = Field(default=False, description="as for chat completions")
     # Accepted because the SDKs send them; they change nothing here.
     user: Annotated[str, Field(max_length=512)] | None = None
     service_tier: str | None = None
@@ -149,6 +150,8 @@ def to_chat(asked: ResponsesRequest, history: list[dict[str, Any]]) -> tuple[byt
     body: dict[str, Any] = {"model": asked.model, "messages": instructions + said, "stream": asked.stream, **_options(asked)}
     if asked.stream:
         body["stream_options"] = {"include_usage": True}
+    if asked.restore_redacted:
+        body["restore_redacted"] = True
     if (search := asked.file_search) is not None:
         threshold = search.ranking_options.score_threshold if search.ranking_options else None
         body["retrieval"] = {
