@@ -56,19 +56,29 @@ def child(which: str, spec: Spec, out: Path) -> Result:
     return Result(**json.loads(lines[-1]))
 
 
-def contest(spec: Spec, rounds: int, out: Path, say: Callable[[str], None]) -> dict[str, list[Result]]:
-    """Rounds of all contestants, the order turned in every round."""
+def contest(spec: Spec, rounds: int, out: Path, say: Callable[[str], None], *, go_on: bool = False) -> dict[str, list[Result]]:
+    """Rounds of all contestants, the order turned in every round. `go_on` takes what a call with the same spec has left in `out`/rounds.jsonl."""
     results: dict[str, list[Result]] = {"ours": [], "trainer": []}
     if spec.threads > 1 and not cuda_is_here():
         results["trainer_processes"] = []
+    kept = out / "rounds.jsonl"
+    if not go_on:
+        kept.unlink(missing_ok=True)
+    for line in kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []:
+        row = json.loads(line)
+        if row["spec"] == asdict(spec) and row["which"] in results:
+            results[row["which"]].append(Result(**row["result"]))
     for number in range(rounds):
         for which in list(results)[:: 1 if number % 2 == 0 else -1]:
+            if len(results[which]) > number:
+                continue
             folder = out / which
             shutil.rmtree(folder, ignore_errors=True)
-            results[which].append(child(which, spec, folder))
-            say(
-                f"round {number + 1} {which}: {results[which][-1].tokens_per_second:,.0f} tokens/s, held-out {results[which][-1].held_out:.4f}"
-            )
+            found = child(which, spec, folder)
+            results[which].append(found)
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"spec": asdict(spec), "which": which, "result": asdict(found)}) + "\n")
+            say(f"round {number + 1} {which}: {found.tokens_per_second:,.0f} tokens/s, held-out {found.held_out:.4f}")
     return results
 
 
@@ -196,7 +206,7 @@ def main() -> None:
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
-    made = summary(spec, contest(spec, options.rounds, options.out, say), options.out)
+    made = summary(spec, contest(spec, options.rounds, options.out, say, go_on=options.go_on), options.out)
     (options.out / "training.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (options.out / "training.md").write_text(table(made) + "\n", encoding="utf-8")
     draw(made, options.out / "training.svg")
@@ -207,6 +217,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=list(SHAPES), default="6M", help="the model (default 6M)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant (default 3)")
+    parser.add_argument("--go-on", action="store_true", help="keep the rounds of an earlier call with the same words that was cut off")
     parser.add_argument("--steps", type=int, default=40, help="optimizer steps of a run (default 40)")
     parser.add_argument("--skip", type=int, default=5, help="first steps that are not timed (default 5)")
     parser.add_argument("--batch-rows", type=int, default=16, help="rows of a step (default 16)")

@@ -1,7 +1,9 @@
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
-from slipway_training.data.clean import Cleaner, language_share
+import ftfy
+from slipway_training.data.clean import Cleaner, language_share, plainly_english
 from slipway_training.data.document import Document, Tally
 from slipway_training.data.mixture import Cleaning, Quality, Source
 from slipway_training.data.quality import refuse
@@ -40,6 +42,35 @@ def test_other_languages_are_left_out(write_prose: Prose) -> None:
     assert {language_share(write_prose(2), ("en",)) for _ in range(5)} == {language_share(write_prose(2), ("en",))}
 
 
+def test_lines_that_are_spared_are_those_in_which_ftfy_finds_nothing(write_prose: Prose) -> None:
+    """Random lines of sound and unsound characters, with and without tags: what comes out is ftfy's own."""
+    rng = Random(7)
+    sound = [chr(c) for c in range(32, 127)] + list("‘’“”–—… \t")
+    unsound = ["Ã©", "â€™", "&lt;", "&amp;", "\x07", "\r\n", "\u2028", "ﬁ", "e\u0301", "\x1b[1m", "<b>", "\x85", "ü"]
+    plain = ftfy.TextFixerConfig(uncurl_quotes=False, explain=False)
+    for _ in range(400):
+        lines = ["".join(rng.choices(sound, k=30)) for _ in range(4)]
+        lines += ["".join(rng.choice(sound if rng.random() < 0.8 else unsound) for _ in range(20)) for _ in range(rng.randrange(3))]
+        rng.shuffle(lines)
+        text = "x" + "\n".join(lines) + rng.choice(("", "\n")) + "."
+        assert clean(text, Cleaning(languages=(), pii=False), quality=False)[0] == [ftfy.fix_text(text, plain).strip()]
+
+
+def test_only_what_the_detector_takes_for_english_is_plainly_english(write_prose: Prose) -> None:
+    english = (
+        "The mill that stood by the river was older than the house, and they said that its wheel had been brought from the north with this stone. "
+        * 2
+    )
+    german = (
+        "Der alte Müller ging jeden Morgen zum Fluss und sah nach, ob das Wasser gestiegen war, denn er traute dem Wetter nicht mehr ganz. "
+        * 2
+    )
+    assert plainly_english(english)
+    assert language_share(english, ("de",)) < 0.01
+    for other in (german, german + english, english + german, "the of and", ""):
+        assert not plainly_english(other)
+
+
 def test_personal_data_is_replaced_and_counted(write_prose: Prose) -> None:
     texts, tally = clean(write_prose(1) + " Write to someone@mail.example.org.")
     assert "[EMAIL-1]" in texts[0] and tally.changed["pii_email"] == 1
@@ -75,6 +106,34 @@ def offenders(p: Prose) -> dict[str, str]:
 def test_each_rule_refuses_what_it_names(write_prose: Prose) -> None:
     for rule, text in offenders(write_prose).items():
         assert refuse(text, LIMITS) == rule
+
+
+def test_repeated_runs_of_words_are_counted_as_the_rules_say(write_prose: Prose) -> None:
+    """Word by word, without the shortcuts: each n-gram that stood there before counts once, and the next begins after it."""
+
+    def slowly(words: list[str], n: int) -> float:
+        seen, characters, i = set[tuple[str, ...]](), 0, 0
+        while i <= len(words) - n:
+            gram = tuple(words[i : i + n])
+            if gram in seen:
+                characters += sum(map(len, gram))
+                i += n
+            else:
+                seen.add(gram)
+                i += 1
+        return characters / sum(map(len, words))
+
+    rng = Random(3)
+    for _ in range(60):
+        words = (
+            rng.choices("lantern harbour market wheel stone river".split(), k=rng.randrange(8, 40))
+            + write_prose(rng.randrange(50), 2).split()
+        )
+        wanted = next(
+            (f"duplicate_{n}_grams" for n, limit in sorted(LIMITS.max_duplicate_ngrams.items()) if slowly(words, n) > limit), None
+        )
+        lax = LIMITS.model_copy(update={"min_words": 0, "max_top_ngram": {}, "min_stop_words": 0, "mean_word_length": (0.0, 99.0)})
+        assert refuse(" ".join(words), lax) == wanted
 
 
 def test_limits_and_language_are_settable(write_prose: Prose) -> None:

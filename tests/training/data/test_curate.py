@@ -40,7 +40,7 @@ def mixture(tmp_path: Path, write_prose: Prose) -> MixtureConfig:
 
 def run(mixture: MixtureConfig, folder: Path, workers: int = 1) -> Curated:
     with Bars(Console(quiet=True)) as bars:
-        return curate(mixture, folder, bars, workers)
+        return curate(mixture, folder, bars, workers, parallel_from=0)
 
 
 def documents(curated: Curated) -> dict[str, list[Document]]:

@@ -3,6 +3,7 @@
 It knows options, tables and exit codes. It refuses to know how anything is done: it calls one function per verb.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ def prepare(
     tokenizer: Annotated[Path, typer.Option(help="tokenizer.json, or the folder of a frozen tokenizer")],
     to: Annotated[Path, typer.Option(help="the folder for rows, index and counts; `work` below it holds the steps in between")],
     overrides: Overrides = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes that clean text")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="processes that clean text; 0: as many as there are cores")] = 0,
 ) -> None:
     """Read, clean, drop copies and evaluation text, tokenize, blend by weight, and pack into rows. Started again, it goes on where it stopped."""
     console = Console()
@@ -37,7 +38,7 @@ def prepare(
         typed = load_typed(MixtureConfig, mixture, overrides or [])
         with stop_on_signal() as stopped:
             try:
-                made = run(typed, tokenizer, to, console, workers, stopped)
+                made = run(typed, tokenizer, to, console, workers or os.cpu_count() or 1, stopped)
             except Stopped as stop:
                 console.print("stopped; the same command goes on from here")
                 raise typer.Exit(75) from stop  # EX_TEMPFAIL: try again

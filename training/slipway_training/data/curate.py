@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from slipway_training.data.clean import Cleaner
 from slipway_training.data.decontaminate import Decontaminator
@@ -26,7 +26,9 @@ from slipway_training.data.spool import Spool, stamp
 
 CHUNK = 64
 """Documents that a worker cleans at a time."""
-STEPS = 2
+PARALLEL_FROM = 2 << 20
+"""Bytes of a source from which processes are started for it: until they have read their libraries, one process cleans as much."""
+STEPS = 3
 """Raised when cleaning changes, so that earlier work is not taken for today's."""
 
 
@@ -42,18 +44,22 @@ class Curated:
     stamp: str
 
 
-def curate(mixture: MixtureConfig, folder: Path, bars: Bars, workers: int = 1) -> Curated:
-    """Curated documents in `folder`; what an earlier, interrupted run finished there is used. Raises DataMissing, ConfigError."""
+def curate(mixture: MixtureConfig, folder: Path, bars: Bars, workers: int = 1, parallel_from: int = PARALLEL_FROM) -> Curated:
+    """Curated documents in `folder`; what an earlier, interrupted run finished there is used. Raises DataMissing, ConfigError.
+
+    `workers` processes clean sources of at least `parallel_from` bytes.
+    """
     origins = {s.name: origin(s) for s in mixture.sources}
     cleaned: dict[str, Spool] = {}
     stamps: list[str] = []
-    for source in mixture.sources:
-        spool = Spool(folder / "clean", source.name)
-        wanted = _source_stamp(source, mixture, origins[source.name])
-        if not spool.made_from(wanted):
-            _clean(source, mixture, spool, wanted, bars, origins[source.name].bytes_read, workers)
-        cleaned[source.name] = spool
-        stamps.append(wanted)
+    with _Workers(workers, parallel_from) as team:
+        for source in mixture.sources:
+            spool = Spool(folder / "clean", source.name)
+            wanted = _source_stamp(source, mixture, origins[source.name])
+            if not spool.made_from(wanted):
+                _clean(source, mixture, spool, wanted, bars, origins[source.name].bytes_read, team)
+            cleaned[source.name] = spool
+            stamps.append(wanted)
     wanted = stamp(
         stamps, mixture.dedup.model_dump(), mixture.decontaminate.model_dump(mode="json"), [origin(e).sha256 for e in _evals(mixture)]
     )
@@ -75,12 +81,12 @@ def _source_stamp(source: Source, mixture: MixtureConfig, found: Origin) -> str:
     return stamp(STEPS, settings, mixture.cleaning.model_dump(), mixture.quality.model_dump(), found.sha256)
 
 
-def _clean(source: Source, mixture: MixtureConfig, spool: Spool, wanted: str, bars: Bars, size: int, workers: int) -> None:
+def _clean(source: Source, mixture: MixtureConfig, spool: Spool, wanted: str, bars: Bars, size: int, team: "_Workers") -> None:
     tally = Tally()
     with bars.step(f"clean {source.name}", size, "characters") as advance:
         documents = read(source, tally, advance)
         job = _Job(source, mixture.cleaning, mixture.quality)
-        spool.write(_parallel(job, documents, tally, workers) if workers > 1 else _serial(job, documents, tally))
+        spool.write(team.clean(job, documents, tally, size))
     spool.finish(wanted, tally=tally.as_dict())
 
 
@@ -97,19 +103,33 @@ class _Job:
         return list(Cleaner(self.source, self.cleaning, self.quality).clean(documents, tally)), tally
 
 
-def _serial(job: _Job, documents: Iterator[Document], tally: Tally) -> Iterator[Document]:
-    while chunk := list(islice(documents, CHUNK)):
-        yield from _counted(*job(chunk), tally)
+class _Workers:
+    """Processes that clean, started once and only for a source that is worth it; documents come back in their order."""
 
+    def __init__(self, count: int, least: int) -> None:
+        self._count, self._least = count, least
+        self._pool: ProcessPoolExecutor | None = None
 
-def _parallel(job: _Job, documents: Iterator[Document], tally: Tally, workers: int) -> Iterator[Document]:
-    """In order, with a bounded number of chunks under way, so that a source larger than memory streams through."""
-    # Ctrl-C reaches every process of a terminal; only the one that reads decides what it means.
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def clean(self, job: _Job, documents: Iterator[Document], tally: Tally, size: int) -> Iterator[Document]:
+        """With several processes a bounded number of chunks is under way, so that a source larger than memory streams through."""
+        if self._count == 1 or size < self._least:
+            while chunk := list(islice(documents, CHUNK)):
+                yield from _counted(*job(chunk), tally)
+            return
+        if self._pool is None:
+            # Ctrl-C reaches every process of a terminal; only the one that reads decides what it means.
+            self._pool = ProcessPoolExecutor(self._count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
         under_way: deque[Future[tuple[list[Document], Tally]]] = deque()
         while chunk := list(islice(documents, CHUNK)):
-            under_way.append(pool.submit(job, chunk))
-            if len(under_way) >= 4 * workers:
+            under_way.append(self._pool.submit(job, chunk))
+            if len(under_way) >= 4 * self._count:
                 yield from _counted(*under_way.popleft().result(), tally)
         while under_way:
             yield from _counted(*under_way.popleft().result(), tally)

@@ -14,15 +14,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Check = Callable[[str], bool]
+Hint = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: its placeholder's word, what it looks like, and what it must pass. The pattern's group `value`, if it has one, is what is replaced."""
+    """One kind: its placeholder's word, what it looks like, and what it must pass. The pattern's group `value`, if it has one, is what is replaced.
+
+    `hint` is quick and true of every text in which the pattern finds something; most text is spared the pattern by it.
+    """
 
     name: str
     pattern: re.Pattern[str]
     check: Check
+    hint: Hint
 
 
 def digits(value: str) -> str:
@@ -77,6 +82,21 @@ def _always(_value: str) -> bool:
     return True
 
 
+def _holds(*parts: str, folded: bool = False) -> Hint:
+    """Text that holds one of `parts`; `folded`: in any case."""
+
+    def hint(text: str) -> bool:
+        looked = text.casefold() if folded else text
+        return any(part in looked for part in parts)
+
+    return hint
+
+
+def _shape(pattern: str) -> Hint:
+    """Text that holds `pattern`, which begins with a character or a set: those are what `re` looks for quickly."""
+    return re.compile(pattern).search
+
+
 _EXTENSION = r"(?:\s?(?:x|ext\.?)\s?\d{1,6})?(?![\w-])"
 _PHONE_WORDS = (
     r"\b(?:phones?|tel(?:ephone)?|call(?: me| us)?|mobile|cell|fax|sms|whatsapp|dial|(?:answering|reach(?:ed)?(?: me| us)?) at)\b"
@@ -86,7 +106,7 @@ _NOT_NUMBERED = "".join(
 )
 
 KINDS: tuple[Kind, ...] = (
-    Kind("EMAIL", re.compile(r"\b[\w.+%'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}\b"), _always),
+    Kind("EMAIL", re.compile(r"\b[\w.+%'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24}\b"), _always, _holds("@")),
     Kind(
         "SECRET",
         re.compile(
@@ -94,18 +114,24 @@ KINDS: tuple[Kind, ...] = (
             r"|sk-(?:[a-z]{2,12}-)?[\w-]{20,250}|AIza[\w-]{35}|hf_[A-Za-z]{30,40}|eyJ[\w-]{8,4000}\.[\w-]{4,4000}\.[\w-]{4,1000})\b"
         ),
         _always,
+        _holds("AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-", "AIza", "hf_", "eyJ"),
     ),
-    Kind("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban),
+    Kind("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban, _shape(r"[A-Z][A-Z]\d\d")),
     # Contiguous, or in the groups that cards are printed in: single digits with spaces between them are a list, and one in ten passes the check digit.
-    Kind("CARD", re.compile(r"(?<![\d.-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5})(?![\d.-]\d|\d)"), _card),
-    Kind("SSN", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn),
-    Kind("IP", re.compile(_NOT_NUMBERED + r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]\w)|(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])"), _ip),
-    Kind("PHONE", re.compile(rf"(?<![\w./-])(?:\+\d{{1,3}}[ .-]?|00[1-9]\d{{0,2}}[ .-])(?:\(\d{{1,4}}\)[ .-]?)?\d{{1,4}}(?:[ .-]?\d{{2,4}}){{1,4}}{_EXTENSION}"), _phone),
-    Kind("PHONE", re.compile(rf"(?<![\w.-])(?:1[ .-])?(?:\(\d{{3}}\) ?|\d{{3}}[.-])\d{{3}}[.-]\d{{4}}{_EXTENSION}"), _phone),
+    Kind("CARD", re.compile(r"(?<![\d.-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5})(?![\d.-]\d|\d)"),
+         _card, _shape(r"\d{4}[ -]?\d{4}")),
+    Kind("SSN", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _ssn, _shape(r"-\d\d-")),
+    Kind("IP", re.compile(_NOT_NUMBERED + r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]\w)|(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?![\w:])"),
+         _ip, _shape(r"[.:][0-9A-Fa-f]{0,4}[.:]")),
+    Kind("PHONE", re.compile(rf"(?<![\w./-])(?:\+\d{{1,3}}[ .-]?|00[1-9]\d{{0,2}}[ .-])(?:\(\d{{1,4}}\)[ .-]?)?\d{{1,4}}(?:[ .-]?\d{{2,4}}){{1,4}}{_EXTENSION}"),
+         _phone, _holds("+", "00")),
+    Kind("PHONE", re.compile(rf"(?<![\w.-])(?:1[ .-])?(?:\(\d{{3}}\) ?|\d{{3}}[.-])\d{{3}}[.-]\d{{4}}{_EXTENSION}"), _phone, _shape(r"\d[.-]\d{4}")),
     # In brackets stands an area code; a year in brackets is a citation, and pages follow it.
-    Kind("PHONE", re.compile(rf"(?<![\w.-])\((?!(?:1[5-9]|20)\d\d\))\d{{2,5}}\) ?\d{{2,5}}(?:[ -]\d{{2,5}}){{1,3}}{_EXTENSION}"), _phone),
-    Kind("PHONE", re.compile(rf"(?i)(?:{_PHONE_WORDS})[^\d\n/=$<>]{{0,12}}(?P<value>\(?\d{{2,5}}\)?(?:[ ./-]?\d{{2,5}}){{1,4}}){_EXTENSION}"), _phone_by_word),
-    Kind("PHONE", re.compile(r"(?i)(?<![\w.-])(?P<value>\(?\d{2,5}\)?(?:[ .-]?\d{2,8}){1,4})(?=[ -]{1,2}(?:office|fax|mobile|cell|phone)\b)"), _phone_by_word),
+    Kind("PHONE", re.compile(rf"(?<![\w.-])\((?!(?:1[5-9]|20)\d\d\))\d{{2,5}}\) ?\d{{2,5}}(?:[ -]\d{{2,5}}){{1,3}}{_EXTENSION}"), _phone, _shape(r"\) ?\d\d")),
+    Kind("PHONE", re.compile(rf"(?i)(?:{_PHONE_WORDS})[^\d\n/=$<>]{{0,12}}(?P<value>\(?\d{{2,5}}\)?(?:[ ./-]?\d{{2,5}}){{1,4}}){_EXTENSION}"),
+         _phone_by_word, _shape(r"\d\d")),
+    Kind("PHONE", re.compile(r"(?i)(?<![\w.-])(?P<value>\(?\d{2,5}\)?(?:[ .-]?\d{2,8}){1,4})(?=[ -]{1,2}(?:office|fax|mobile|cell|phone)\b)"),
+         _phone_by_word, _holds("office", "fax", "mobile", "cell", "phone", folded=True)),
 )  # fmt: skip
 
 
@@ -114,6 +140,8 @@ def scrub(text: str) -> tuple[str, Counter[str]]:
     found: Counter[str] = Counter()
     seen: dict[str, dict[str, int]] = {}
     for kind in KINDS:
+        if not kind.hint(text):
+            continue
 
         def place(match: re.Match[str], kind: Kind = kind) -> str:
             group = "value" if "value" in match.re.groupindex else 0

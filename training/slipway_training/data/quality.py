@@ -39,10 +39,12 @@ def _by_words(text: str, words: Sequence[str], limits: Quality, english: bool) -
     yield None if limits.mean_word_length[0] <= mean <= limits.mean_word_length[1] else "mean_word_length"
     symbols = max(text.count("#"), sum(text.count(e) for e in ELLIPSES))
     yield "symbols" if symbols / count > limits.max_symbol_share else None
-    alphabetic = sum(any(c.isalpha() for c in w) for w in words)
+    alphabetic = sum(w.isalpha() or any(map(str.isalpha, w)) for w in words)
     yield "alphabetic_words" if alphabetic / count < limits.min_alphabetic_words else None
     if english:
-        present = STOP_WORDS & {w.strip(_EDGES).lower() for w in words}
+        present = STOP_WORDS.intersection(words)
+        if len(present) < limits.min_stop_words:
+            present = STOP_WORDS & {w.strip(_EDGES).lower() for w in words}
         yield "stop_words" if len(present) < limits.min_stop_words else None
     lower = text.lower()
     yield "phrase" if any(p in lower for p in limits.refuse_phrases) else None
@@ -65,7 +67,10 @@ def _by_ngrams(words: Sequence[str], limits: Quality) -> Iterator[str | None]:
     for n, limit in sorted(limits.max_top_ngram.items()):
         yield f"top_{n}_gram" if _top(words, n) / characters > limit else None
     for n, limit in sorted(limits.max_duplicate_ngrams.items()):
-        yield f"duplicate_{n}_grams" if _again(words, n) / characters > limit else None
+        again = _again(words, n)
+        if not again:
+            return  # a run of words that occurs again holds shorter ones that do: there is no longer one either
+        yield f"duplicate_{n}_grams" if again / characters > limit else None
 
 
 def _repeated(parts: Sequence[str]) -> tuple[float, float]:
@@ -91,10 +96,14 @@ def _top(words: Sequence[str], n: int) -> int:
 
 def _again(words: Sequence[str], n: int) -> int:
     """Characters in n-grams that occurred before, none counted twice."""
-    seen: set[tuple[str, ...]] = set()
+    grams = list(zip(*(words[i:] for i in range(n)), strict=False))
+    seen: set[tuple[str, ...]] = set(grams)
+    if len(seen) == len(grams):
+        return 0
+    seen.clear()
     characters = i = 0
-    while i <= len(words) - n:
-        gram = tuple(words[i : i + n])
+    while i < len(grams):
+        gram = grams[i]
         if gram in seen:
             characters += sum(map(len, gram))
             i += n

@@ -94,7 +94,7 @@ def _prepare(data: DataConfig, folder: Path, console: Console | None) -> None:
     if not data.tokenizer:
         raise ConfigError("data.mixture needs data.tokenizer: the tokenizer.json that makes its rows")
     typed = load_typed(MixtureConfig, Path(data.mixture), [])
-    prepare(typed, Path(data.tokenizer), folder, console or Console(quiet=True), 1, lambda: False)
+    prepare(typed, Path(data.tokenizer), folder, console or Console(quiet=True), os.cpu_count() or 1, lambda: False)
 
 
 def _invent(folder: Path, path: Path, data: DataConfig, seed: int) -> None:
