@@ -15,7 +15,7 @@ from slipway_reranker.app import load_scorer
 from slipway_reranker.blend import NO_LEAD, Blend
 from slipway_reranker.cross_encoder import CrossEncoder, stages
 from slipway_reranker.evidence import Calibration
-from slipway_reranker.pairs import PairReader, PairTokenizer, Reading
+from slipway_reranker.pairs import SPECIAL_TOKENS, PairReader, PairTokenizer, Reading
 from slipway_reranker.scorer import ScorerMissing
 from slipway_reranker.settings import RerankerSettings
 from slipway_shared.encoding.choice import Choice
@@ -118,6 +118,16 @@ def test_how_a_model_reads_is_in_its_folder_and_settings_win(tmp_path: Path) -> 
     (tmp_path / "reading.json").write_text('{"max_pair_tokens": "many"}')
     with pytest.raises(ScorerMissing, match="how the model reads"):
         Reading.of(tmp_path, RerankerSettings())
+
+
+def test_a_long_question_is_read_whole_and_leaves_room_for_passages() -> None:
+    reading = Reading(96, window=True)
+    short, long, endless = "who eats fish", "word " * 100, "word " * 1000
+    assert reading.room(short) == 96 - 3 - SPECIAL_TOKENS
+    assert reading.room(long) == 48
+    assert 100 + reading.room(long) + SPECIAL_TOKENS <= reading.longest
+    assert reading.room(endless) == 24
+    assert Reading(192).longest == 192
 
 
 def test_a_file_with_one_byte_changed_is_refused(tmp_path: Path) -> None:
