@@ -96,12 +96,12 @@ class GatewaySettings(ServiceSettings):
     )
     response_seconds: int = Field(default=86_400, ge=60, le=366 * 86_400, description="how long a stored response is remembered")
 
-    min_evidence: float = Field(default=0.25, ge=0, le=1, description="evidence under which an answer is a typed abstention")
+    min_evidence: float = Field(default=0.3, ge=0, le=1, description="evidence under which an answer is a typed abstention")
     strong_evidence: float = Field(
-        default=0.45, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
+        default=0.6, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
     )
     least_support: float = Field(
-        default=0.5,
+        default=0.25,
         ge=0,
         le=1,
         description="share of the best sentence's overlap with the question under which a reader's quote is not believed",
