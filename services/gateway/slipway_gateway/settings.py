@@ -101,7 +101,7 @@ class GatewaySettings(ServiceSettings):
         default=0.6, ge=0, le=1, description="evidence from which on a reader that finds no answer is replaced by quotes"
     )
     least_support: float = Field(
-        default=0.25,
+        default=0.5,
         ge=0,
         le=1,
         description="share of the best sentence's overlap with the question under which a reader's quote is not believed",
