@@ -1,22 +1,29 @@
 """`python -m slipway_retriever.benchmark`: embedding, reranking, search, ingestion and whole queries beside their alternatives, those that are installed."""
 
 import argparse
+import itertools
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from slipway_retriever.benchmark import made, peers, searches
+from slipway_shared.encoding.choice import EngineName
+
+from slipway_retriever.benchmark import made, material, peers, searches
+from slipway_retriever.benchmark.material import Material
 from slipway_retriever.benchmark.rounds import Contender, measure, table
 from slipway_retriever.benchmark.services import Service, running
 from slipway_retriever.embed.model_folder import locate
-from slipway_retriever.embed.onnx_embedder import OnnxEmbedder
+from slipway_retriever.embed.onnx_embedder import OnnxEmbedder, Precision
 from slipway_retriever.settings import RetrieverSettings
 
 PARTS = ("embed", "rerank", "search", "service")
 LIST = 20
+EMBEDDERS: tuple[tuple[Precision, EngineName], ...] = (("int8", "auto"), ("int8", "onnxruntime"), ("fp32", "onnxruntime"))
+WARM_UP = 10
+"""Questions whose times are not counted."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in each round")
     parser.add_argument("--cache", type=Path, default=Path(".slipway/eval-retrieval/cache"), help="where converted models are")
     parser.add_argument("--scorer", default="overlap", help="SLIPWAY_RERANKER_SCORER of the reranker that is measured")
+    parser.add_argument("--lists", type=Path, help="real lists instead of made-up words (FILE of slipway_retriever.evaluate --pairs FILE)")
     parser.add_argument("--infinity", type=Path, help="an environment with infinity-emb[torch], to compare with")
     wanted = parser.parse_args(argv)
+    texts = material.read(wanted.lists, LIST) if wanted.lists else material.made_up(LIST)
     with tempfile.TemporaryDirectory() as scratch:
         peer = _infinity(wanted.infinity, Path(scratch))
         if "embed" in wanted.parts:
@@ -36,13 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _show(wanted, f"embeddings, batch {size}, one thread", _embedders(wanted.cache, size, peer))
         if "rerank" in wanted.parts:
             with running("slipway_reranker", {"SLIPWAY_RERANKER_SCORER": wanted.scorer}) as service:
-                _show(wanted, f"pairs reranked, {LIST} passages a query, one thread", _rerankers(service, Path(scratch), peer))
+                title = f"pairs reranked, {LIST} passages a query, {texts.title}, one thread"
+                _show(wanted, title, _rerankers(service, texts, Path(scratch), peer))
         if "search" in wanted.parts:
             vectors, title = searches.vectors()
             _show(wanted, title, vectors)
             _show(wanted, f"BM25 over {searches.PASSAGES:,} passages", searches.words())
         if "service" in wanted.parts:
-            sys.stdout.write(f"{_service(wanted.scorer, wanted.cache, Path(scratch))}\n")
+            sys.stdout.write(f"{_service(wanted.scorer, wanted.cache, texts, Path(scratch))}\n")
         if peer is not None:
             peer.close()
     return 0
@@ -63,9 +73,10 @@ def _infinity(venv: Path | None, scratch: Path) -> peers.Infinity | None:
 def _embedders(cache: Path, size: int, infinity: peers.Infinity | None) -> dict[str, Contender]:
     folder, texts = locate(RetrieverSettings()), made.sentences(size)
     out: dict[str, Contender] = {}
-    for precision in ("int8", "fp32"):
-        ours = OnnxEmbedder(folder, precision, cache, 1)
-        out[f"ours, {precision}"] = Contender(lambda ours=ours: len(ours.embed(ours.tokenize(texts))))
+    for precision, engine in EMBEDDERS:
+        ours = OnnxEmbedder(folder, precision, cache, 1, engine)
+        name = f"ours, {ours.choice.engine}, {precision} weights{' in bf16' if ours.choice.bf16 else ''}"
+        out.setdefault(name, Contender(lambda ours=ours: len(ours.embed(ours.tokenize(texts)))))
     if (torch := peers.sentence_encoder(folder.path, texts)) is not None:
         out["sentence-transformers, fp32"] = torch
     if infinity is not None:
@@ -73,27 +84,29 @@ def _embedders(cache: Path, size: int, infinity: peers.Infinity | None) -> dict[
     return out
 
 
-def _rerankers(service: Service, scratch: Path, infinity: peers.Infinity | None) -> dict[str, Contender]:
-    query, documents = made.question(), made.passages(LIST)
-    body = {"query": query, "documents": documents}
-    out = {"ours, over HTTP": Contender(lambda: len(service.post("/v1/rerank", body)["results"]), service.cpu)}
+def _rerankers(service: Service, texts: Material, scratch: Path, infinity: peers.Infinity | None) -> dict[str, Contender]:
+    """Every contender reads the lists in turn."""
+    bodies = [{"query": one.query, "documents": one.documents} | ({"scores": one.scores} if one.scores else {}) for one in texts.lists]
+    turn = itertools.cycle(bodies)
+    out = {"ours, over HTTP": Contender(lambda: len(service.post("/v1/rerank", next(turn))["results"]), service.cpu)}
     if peers.sentence_transformers() is not None:
         folder = scratch / "cross-encoder"
         if not folder.is_dir():
             peers.make_cross_encoder(locate(RetrieverSettings()).path, folder)
-        if (torch := peers.cross_encoder(folder, query, documents)) is not None:
+        if (torch := peers.cross_encoder(folder, [(one.query, one.documents) for one in texts.lists])) is not None:
             out["sentence-transformers, same shape, fp32"] = torch
     if infinity is not None:
-        out["infinity (torch), same shape, fp32"] = infinity.contender(body)
+        requests = [{"query": one.query, "documents": one.documents} for one in texts.lists]
+        out["infinity (torch), same shape, fp32"] = infinity.contender(*requests)
     return out
 
 
-def _service(scorer: str, cache: Path, scratch: Path) -> str:
+def _service(scorer: str, cache: Path, texts: Material, scratch: Path) -> str:
     """Documents per second into a store, and whole queries (embed, search, rerank 20), both over HTTP."""
     own = {"SLIPWAY_RETRIEVER_DATA_DIR": str(scratch / "data"), "SLIPWAY_RETRIEVER_CACHE_DIR": str(cache.resolve())}
     reading = {"SLIPWAY_RERANKER_SCORER": scorer, "SLIPWAY_RERANKER_THREADS": "2"}
     with running("slipway_retriever", own) as retriever, running("slipway_reranker", reading) as reranker:
-        files = made.documents(60)
+        files = texts.files
         started, clock = time.perf_counter(), retriever.cpu()
         ids = [retriever.upload(f"document-{i}.md", text.encode()) for i, text in enumerate(files)]
         retriever.post("/v1/vector_stores/vs_default/file_batches", {"file_ids": ids})
@@ -104,22 +117,25 @@ def _service(scorer: str, cache: Path, scratch: Path) -> str:
         lines = [
             f"ingestion: {len(ids) / seconds:.1f} documents/s, {passages / seconds:.0f} passages/s, {1000 * used / len(ids):.0f} ms CPU a document"
         ]
-        walls = [_timed(lambda q=q: _query(retriever, reranker, q)) for q in made.questions(60)][10:]
-        cut = statistics.quantiles(walls, n=10)
-        lines.append(f"query (embed, hybrid search, rerank {LIST}): p50 {statistics.median(walls):.1f} ms, p90 {cut[8]:.1f} ms")
+        spent = [_query(retriever, reranker, question) for question in texts.questions][WARM_UP:]
+        for name, walls in (
+            ("search", [a for a, _ in spent]),
+            (f"rerank {LIST}", [b for _, b in spent]),
+            ("both", [a + b for a, b in spent]),
+        ):
+            cut = statistics.quantiles(walls, n=10)
+            lines.append(f"query of {texts.title}, {name}: p50 {statistics.median(walls):.1f} ms, p90 {cut[8]:.1f} ms")
     return "\n".join(lines)
 
 
-def _query(retriever: Service, reranker: Service, question: str) -> None:
+def _query(retriever: Service, reranker: Service, question: str) -> tuple[float, float]:
+    """Milliseconds of the search (with embedding) and of the reranking."""
+    started = time.perf_counter()
     found = retriever.post("/v1/search", {"query": question, "top_k": LIST})["passages"]
+    searched = time.perf_counter()
     asked = {"query": question, "documents": [passage["text"] for passage in found], "scores": [passage["score"] for passage in found]}
     reranker.post("/v1/rerank", {**asked, "top_n": 5})
-
-
-def _timed(call: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - started)
+    return 1000 * (searched - started), 1000 * (time.perf_counter() - searched)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import itertools
 import json
 import subprocess
 from collections.abc import Sequence
@@ -30,14 +31,19 @@ def sentence_encoder(weights: Path, texts: list[str]) -> Contender | None:
     return Contender(lambda: len(model.encode(texts, batch_size=len(texts), show_progress_bar=False)))
 
 
-def cross_encoder(folder: Path, query: str, documents: Sequence[str]) -> Contender | None:
-    """CrossEncoder.predict in fp32 over one list."""
+def cross_encoder(folder: Path, lists: Sequence[tuple[str, Sequence[str]]]) -> Contender | None:
+    """CrossEncoder.predict in fp32 over the lists in turn."""
     library = sentence_transformers()
     if library is None:
         return None
     model = library.CrossEncoder(str(folder), device="cpu", max_length=192)
-    pairs = [(query, text) for text in documents]
-    return Contender(lambda: len(model.predict(pairs, batch_size=len(pairs), show_progress_bar=False)))
+    turn = itertools.cycle([[(query, text) for text in documents] for query, documents in lists])
+
+    def work() -> int:
+        pairs = next(turn)
+        return len(model.predict(pairs, batch_size=len(pairs), show_progress_bar=False))
+
+    return Contender(work)
 
 
 def make_cross_encoder(base: Path, folder: Path) -> Path:
@@ -56,10 +62,10 @@ class Infinity:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self._used = 0.0
 
-    def contender(self, request: dict[str, Any]) -> Contender:
-        """One request, again and again."""
-        line = json.dumps(request) + "\n"
-        return Contender(lambda: self._ask(line), lambda: self._used)
+    def contender(self, *requests: dict[str, Any]) -> Contender:
+        """The requests in turn."""
+        lines = itertools.cycle([json.dumps(request) + "\n" for request in requests])
+        return Contender(lambda: self._ask(next(lines)), lambda: self._used)
 
     def close(self) -> None:
         self._process.terminate()
