@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,10 +45,10 @@ def test_two_processes_say_what_one_says(tiny: Callable[..., Any], curve: Curve,
 def test_a_killed_process_is_started_again_and_the_run_ends_as_if_nothing_had_been(
     tiny: Callable[..., Any], curve: Curve, launch: Callable[..., Any]
 ) -> None:
-    words = ("run.tokens=60000", "run.precision=fp32", "data.invented=60", "run.checkpoint_every_steps=1")
+    words = ("run.tokens=20000", "run.precision=fp32", "data.invented=60", "run.checkpoint_every_steps=1")
     one, two = tiny(*words, out="one"), tiny(*words, out="two")
     alone(one)
-    process = launch(*words, f"run.out={two.run.out}", processes=2, restarts=4)
+    process = launch(*words, f"run.out={two.run.out}", processes=2, restarts=1)
     log = Path(two.run.out) / "log.jsonl"
     end = time.monotonic() + 120
     while not log.is_file() or log.read_text().count("\n") < 4:
@@ -55,10 +56,38 @@ def test_a_killed_process_is_started_again_and_the_run_ends_as_if_nothing_had_be
         time.sleep(0.05)
     workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
     os.kill(int(workers[-1]), signal.SIGKILL)
-    said = process.communicate(timeout=170)[0]
+    said = process.communicate(timeout=500)[0]
     assert process.returncode == 0, said
     for left, right in zip(curve(one), curve(two), strict=True):
         assert left[2] == pytest.approx(right[2], rel=1e-4)
+
+
+KILLS_ITSELF_ONCE = """
+import os, signal, sys
+import torch
+import torch.distributed as dist
+from slipway_training.pretrain.processes import join_processes
+
+join_processes(gpu=False)
+total = torch.ones(1)
+dist.all_reduce(total)
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if dist.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.barrier()  # with a dead process: raises
+print("together", int(total), flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_processes_find_each_other_again_after_one_was_killed(tmp_path: Path) -> None:
+    """One restart is enough: the second attempt reads no address of the first."""
+    file = tmp_path / "kills_itself.py"
+    file.write_text(KILLS_ITSELF_ONCE, encoding="utf-8")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=150, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("together 2") == 2
 
 
 def test_a_checkpoint_in_several_files_has_an_index_and_is_read_back(tiny: Callable[..., Any], tmp_path: Path) -> None:

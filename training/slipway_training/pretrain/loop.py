@@ -28,6 +28,7 @@ from slipway_training.pretrain.monitors import ActivationMeter
 from slipway_training.pretrain.network import Network
 from slipway_training.pretrain.optim import make_optimizers, schedule, set_rates
 from slipway_training.pretrain.order import Order
+from slipway_training.pretrain.processes import join_processes
 from slipway_training.pretrain.sharding import no_sync, settle, shard
 from slipway_training.pretrain.state import Cursor
 from slipway_training.pretrain.upload import Uploader
@@ -77,6 +78,7 @@ class Loop:
         """`rows` gives (n, context + 1) ids for row numbers; `folder` gets log.jsonl and checkpoints/; `fingerprint` names what the numbers depend on."""
         run, optim = config.run, config.optim
         self.config, self.order, self.rows, self.folder = config, order, rows, folder
+        join_processes(gpu=torch.cuda.is_available())
         # Precision is our own affair: Accelerate keeps one for the whole process, and two runs may differ.
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.device, self.world, self.rank = self.accelerator.device, self.accelerator.num_processes, self.accelerator.process_index

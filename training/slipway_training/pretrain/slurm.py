@@ -22,6 +22,7 @@ def script(overrides: list[str], nodes: int, gpus: int, hours: int, legs: int, p
 #SBATCH --open-mode=append
 #SBATCH --output=slipway-pretrain-%A.log
 {chosen}set -u
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1   # a new store for every attempt: no process reads the address of a dead one
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun --kill-on-bad-exit=1 torchrun --nnodes={nodes} --nproc-per-node={gpus} --max-restarts=3 \\
     --rdzv-id="$SLURM_JOB_ID" --rdzv-backend=c10d --rdzv-endpoint="$head:29500" \\
