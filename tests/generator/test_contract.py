@@ -308,3 +308,14 @@ def test_the_official_client_reads_our_streams(generator: Any) -> None:
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert text == chat(generator)["choices"][0]["message"]["content"]
     client.close()
+
+
+def test_a_silent_stream_carries_comments_and_then_its_answer(starts: Any) -> None:
+    running = starts("echo", "echo", echo_first_seconds=0.7, keepalive_seconds=0.2)
+    body = {"model": "echo", "prompt": "one two three", "max_tokens": 3, "stream": True}
+    with running.client() as client, client.stream("POST", "/v1/completions", json=body) as response:
+        events = [event for event in response.read().decode().split("\n\n") if event]
+    comments = [event for event in events if event.startswith(":")]
+    assert len(comments) >= 2
+    assert events[: len(comments)] == comments
+    assert events[-1] == "data: [DONE]"

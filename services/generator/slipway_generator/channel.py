@@ -80,39 +80,50 @@ class EventStream(Response):
             await frames.aclose()
 
     async def _relay(self, frames: Frames, channel: "_Channel") -> None:
-        upcoming = asyncio.ensure_future(anext(frames, None))
+        # One timer a stream instead of a task a frame: a frame costs a write and nothing else.
+        keeper = asyncio.ensure_future(self._keep_alive(channel))
         try:
-            while True:
-                done, _ = await asyncio.wait((upcoming,), timeout=self._keepalive_seconds)
-                if not done:
-                    await channel.write(sse.KEEPALIVE)
-                    continue
-                frame = upcoming.result()
-                if frame is None:
-                    break
-                upcoming = asyncio.ensure_future(anext(frames, None))
+            async for frame in frames:
                 await channel.write(frame)
         finally:
-            if not upcoming.done():
-                upcoming.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await upcoming
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await keeper
         await channel.close(sse.DONE)
+
+    async def _keep_alive(self, channel: "_Channel") -> None:
+        """A comment whenever nothing was written for `keepalive_seconds`."""
+        loop = asyncio.get_running_loop()
+        while True:
+            silent = loop.time() - channel.wrote
+            if silent >= self._keepalive_seconds:
+                silent = 0.0
+                if not channel.writing:
+                    await channel.write(sse.KEEPALIVE)
+            await asyncio.sleep(self._keepalive_seconds - silent)
 
 
 class _Channel:
-    """The response's wire: headers go out with the first bytes."""
+    """The response's wire: headers go out with the first bytes. `wrote`: when it last did, on the loop's clock; `writing`: whether it does now."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._loop = asyncio.get_running_loop()
         self.opened = False
+        self.writing = False
+        self.wrote = self._loop.time()
 
     async def write(self, body: bytes) -> None:
-        if not self.opened:
-            self.opened = True
-            headers = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self.writing = True
+        try:
+            if not self.opened:
+                self.opened = True
+                headers = [(name.encode(), value.encode()) for name, value in sse.HEADERS.items()]
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            self.writing = False
+            self.wrote = self._loop.time()
 
     async def close(self, last: bytes) -> None:
         await self.write(last)

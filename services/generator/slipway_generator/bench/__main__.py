@@ -63,7 +63,9 @@ async def _main(asked: argparse.Namespace) -> int:
                     done = await run_round(session, peer, case, number)
                     if number:
                         measured.setdefault((case.name, case.streams, peer.name), []).append(done)
-    _write(asked.out, report.summary(measured, running[-1].name), verified.digest)
+                # After each round, so that a run that is cut short leaves what it has measured.
+                _write(asked.out, report.summary(measured, running[-1].name), verified.digest)
+    sys.stdout.write((asked.out / "generator.md").read_text() + f"\n{asked.out}/generator.json, .md, .svg\n")
     return 0
 
 
@@ -83,7 +85,6 @@ def _write(out: Path, rows: list[dict[str, object]], digest: str) -> None:
     (out / "generator.json").write_text(json.dumps({"model": digest, "rows": rows}, indent=1) + "\n")
     (out / "generator.md").write_text(report.table(rows))
     (out / "generator.svg").write_text(report.plot(rows))
-    sys.stdout.write(report.table(rows) + f"\n{out}/generator.json, .md, .svg\n")
 
 
 if __name__ == "__main__":

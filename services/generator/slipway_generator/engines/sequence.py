@@ -4,6 +4,7 @@ It refuses to know libraries, batches and the event loop; an engine's own thread
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from slipway_generator.sampling import Row, Sampler, logprobs
 from slipway_generator.spelling import Spelling
 
 MAX_FORCED = 16
-"""Tokens that a constraint may append in one step; more follow in the next."""
+"""Tokens that a sequence may gain in one step where its constraint leaves no choice; more follow in the next."""
 
 Deliver = Callable[["Sequence", Delta | Exception], None]
 Salt = tuple[str, str | None]
@@ -60,6 +61,7 @@ class Sequence:
         self.tokens[: self.length] = request.prompt
         self.sampler = Sampler(request.sampling, request.prompt, len(self.vocabulary.pieces))
         self.spelling = Spelling(request.stops)
+        self._forced: deque[int] = deque()
         self._sources: list[Row] = []
         self._judged: Pace | None = None
         self.prompt_logprobs: list[TokenLogprob | None] | None = [None] if request.prompt_logprobs is not None else None
@@ -75,6 +77,11 @@ class Sequence:
         return self.generated == 0 and self.done < len(self.request.prompt)
 
     @property
+    def draws(self) -> bool:
+        """Whether the next token is drawn from logits; not while tokens wait that the constraint left no choice about."""
+        return not self._forced
+
+    @property
     def room(self) -> int:
         """Tokens that a draft may have: never more than may still be generated and stored."""
         return self.request.max_tokens - self.generated - 1
@@ -87,13 +94,13 @@ class Sequence:
     def propose(self) -> None:
         """Draft by prompt lookup what the next step shall verify along with the last token."""
         self.forget_draft()
-        if self.lookup is not None:
+        if self.lookup is not None and self.draws:
             self.draft = self.lookup.propose(self.tokens[: self.length], self.room)
             self._judged = self.lookup.pace
 
     def draft_room(self) -> int:
         """How many tokens a draft model may write; 0 where lookup found some, or where it does not pay."""
-        return self.pace.allowed(self.length, self.room) if self.pace is not None and not len(self.draft) else 0
+        return self.pace.allowed(self.length, self.room) if self.pace is not None and self.draws and not len(self.draft) else 0
 
     def hold_draft(self, draft: NDArray[np.int32], sources: list[Row]) -> None:
         """Take a draft model's tokens, with the distributions that they were drawn from where they were."""
@@ -113,12 +120,16 @@ class Sequence:
             if following < len(prompt):
                 self.prompt_logprobs.append(logprobs(row, prompt[following], self.request.prompt_logprobs or 0))
 
-    def take(self, logits: NDArray[np.float32]) -> Delta:
-        """Draw tokens from rows of logits: row 0 follows the last token, row i follows draft token i - 1 and counts only while drafts are right."""
+    def take(self, logits: NDArray[np.float32], burst: int = MAX_FORCED) -> Delta:
+        """Draw tokens from rows of logits: row 0 follows the last token, row i follows draft token i - 1 and counts only while drafts are right.
+
+        What a constraint leaves no choice about is appended without a draw: `burst` tokens a step, along with the one that is drawn.
+        Where such tokens are left from the last step, they come first and `logits` may be empty.
+        """
         text: list[str] = []
         tokens: list[int] = []
         scores: list[TokenLogprob] = []
-        for at, row in enumerate(logits):
+        for at, row in enumerate(logits if self.draws else ()):
             token = self._draw(row, at)
             if token in self.vocabulary.ends:
                 self.finish = "stop"
@@ -128,7 +139,9 @@ class Sequence:
             if self._ended() or at >= len(self.draft) or token != self.draft[at]:
                 break
         self._settle(len(tokens))
-        self._force(tokens, text)
+        if tokens:
+            self._foresee()
+        self._force(tokens, text, max(burst, 1 - len(tokens)))
         if self.finish is not None:
             text.append(self.spelling.finish())
         return self._delta("".join(text), tokens, scores)
@@ -162,19 +175,25 @@ class Sequence:
         if self.first_token is None:
             self.first_token = time.monotonic()
 
-    def _force(self, tokens: list[int], text: list[str]) -> None:
-        """Append what the constraint leaves no choice about: the model only reads it, along with the next step's token."""
+    def _foresee(self) -> None:
+        """Ask the constraint what must come next, whatever the model thinks."""
         if self.mask is None or self.finish is not None or self.request.logprobs is not None:
             return
         for token in self.mask.forced()[:MAX_FORCED]:
             if token in self.vocabulary.ends:
                 return
+            self._forced.append(token)
+
+    def _force(self, tokens: list[int], text: list[str], burst: int) -> None:
+        """Append at most `burst` of what the constraint leaves no choice about: the model only reads it, along with the next step's token."""
+        while self.mask is not None and self._forced and burst > 0 and self.finish is None:
+            token = self._forced.popleft()
             self.mask.accept(token)
             self.sampler.accept(token)
             self._keep(token, tokens)
             text.append(self.spelling.feed(self.vocabulary.pieces[token]))
-            if self._ended():
-                return
+            self._ended()
+            burst -= 1
 
     def _ended(self) -> bool:
         if self.spelling.stopped or (self.mask is not None and self.mask.closed()):

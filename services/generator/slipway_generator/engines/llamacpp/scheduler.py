@@ -23,6 +23,9 @@ from slipway_generator.engines.llamacpp.turns import Turns
 
 MAX_FAILURES = 3
 """Decode calls that may fail one after the other before the engine says that it is broken."""
+FORCED_ROWS = 8
+"""Tokens that a step may read over all answers because their constraints leave no choice. In a full batch an answer then gains a token a step as any other, and
+nobody waits for its neighbours' forms (each such run is a pass over the weights of its own, which saves nothing there); alone it gains them in a burst."""
 LOGPROB_ROWS = 64
 """Prompt rows of one step whose logits are all wanted; bounds the output buffer."""
 
@@ -179,10 +182,10 @@ class Scheduler:
     def _add_answer(self, sequence: Seated) -> None:
         fresh = sequence.tokens[sequence.done : sequence.length]
         sequence.unread = len(fresh)
-        sequence.output = self._context.add(sequence.slot, sequence.done, fresh, logits="last")
+        sequence.output = self._context.add(sequence.slot, sequence.done, fresh, logits="last" if sequence.draws else "none")
         if len(sequence.draft):
             self._context.add(sequence.slot, sequence.length, sequence.draft, logits="all")
-        sequence.chunk = 1 + len(sequence.draft)
+        sequence.chunk = int(sequence.draws) + len(sequence.draft)
 
     def _add_prompt(self, sequence: Seated, room: int) -> int:
         prompt = len(sequence.request.prompt)
@@ -221,7 +224,8 @@ class Scheduler:
 
     def _take(self, sequence: Seated, rows: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
         try:
-            delta = sequence.take(rows) if sequence.request.max_tokens else sequence.empty()
+            burst = FORCED_ROWS // max(1, len(self._running)) - 1
+            delta = sequence.take(rows, max(0, burst)) if sequence.request.max_tokens else sequence.empty()
         except errors.SlipwayError as error:
             self._end(sequence, error)
             return
