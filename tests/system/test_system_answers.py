@@ -15,6 +15,8 @@ from openai.types.chat import ChatCompletionChunk
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
 QUESTION = "What port does the edge listen on?"
+PAGES = re.compile(r"(getting-started|configuration|operations)\.md")
+"""The pages of docs/ that tell the edge's port."""
 has_reader = pytest.mark.skipif(not (ROOT / "models" / "slipway-reader").is_dir(), reason="models/ holds no reader yet")
 
 
@@ -26,7 +28,7 @@ def citations(notes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_up_prints_a_grounded_answer_with_its_source_and_where_everything_is(platform: Any) -> None:
     assert QUESTION in platform.printed
     assert "8080" in platform.printed.split(QUESTION)[1].split("base URL")[0]
-    assert "getting-started.md" in platform.printed
+    assert PAGES.search(platform.printed)
     assert f"{platform.base_url}/v1" in platform.printed
     assert f"{platform.base_url}/#key={platform.key}" in platform.printed
     assert platform.home.key.read_text().strip() == platform.key
@@ -45,8 +47,8 @@ def test_the_documented_script_streams_a_cited_answer(platform: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "8080" in done.stdout
-    assert "[1]" in done.stdout
-    assert "getting-started.md" in done.stdout
+    assert re.search(r"\[[1-5]\]", done.stdout)
+    assert PAGES.search(done.stdout)
 
 
 @has_reader
