@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from slipway_shared.encoding.choice import Choice, choose
-from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, open_session
+from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, open_session, padded
 
 MODEL = Path(__file__).parents[3] / "models" / "slipway-reranker" / "model.onnx"
 pytest.importorskip("openvino", reason="OpenVINO is installed on x86-64 Linux only")
@@ -53,6 +53,13 @@ def test_an_answer_is_an_array_of_its_own() -> None:
     kept = first.copy()
     session.run(feeds(2, 30))
     assert np.array_equal(first, kept)
+
+
+def test_widths_go_up_in_steps_and_what_is_added_is_padding() -> None:
+    for width, wanted in ((1, 4), (32, 32), (33, 40), (64, 64), (65, 80), (96, 96), (97, 112)):
+        found = padded(np.ones((2, width), dtype=np.int64))
+        assert found.shape == (2, wanted)
+        assert found.sum() == 2 * width
 
 
 def test_small_passes_go_to_the_first_session() -> None:
