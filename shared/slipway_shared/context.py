@@ -62,13 +62,14 @@ class RequestContext:
 
 def from_headers(headers: Mapping[str, str], *, trusted: bool) -> RequestContext:
     """The context of an incoming request. Tenant, device class and deadline are believed only from inside (`trusted`); malformed values are replaced."""
-    match = _TRACEPARENT.match(headers.get(TRACEPARENT, ""))
-    trace_id, parent, flags = match.groups() if match else (secrets.token_hex(16), None, "01")
-    request_id = headers.get(REQUEST_ID, "")
+    given, request_id = headers.get(TRACEPARENT), headers.get(REQUEST_ID)
+    fresh = secrets.token_hex(36)  # ids of 16, 8 and 12 bytes, by one call of the system
+    match = _TRACEPARENT.match(given) if given else None
+    trace_id, parent, flags = match.groups() if match else (fresh[:32], None, "01")
     context = RequestContext(
-        request_id=request_id if _SAFE_ID.match(request_id) else f"req_{secrets.token_hex(12)}",
+        request_id=request_id if request_id and _SAFE_ID.match(request_id) else f"req_{fresh[48:]}",
         trace_id=trace_id,
-        span_id=secrets.token_hex(8),
+        span_id=fresh[32:48],
         sampled=flags[-1] in "13579bdf",
         parent_span_id=parent,
     )

@@ -77,6 +77,8 @@ METRICS: dict[str, Declared] = {
     "vllm:num_requests_running": Declared("generator", "gauge", "sequences in the batch", ("model_name",)),
     "vllm:num_requests_waiting": Declared("generator", "gauge", "requests waiting for admission", ("model_name",)),
     "vllm:kv_cache_usage_perc": Declared("generator", "gauge", "share of the KV cache in use, 0-1", ("model_name",)),
+    "vllm:spec_decode_num_draft_tokens": Declared("generator", "counter", "tokens drafted", ("model_name",)),
+    "vllm:spec_decode_num_accepted_tokens": Declared("generator", "counter", "drafted tokens that were right", ("model_name",)),
     # retriever
     "slipway_embed_seconds": Declared("retriever", "histogram", "one embedding batch"),
     "slipway_embed_texts": Declared("retriever", "counter", "texts embedded"),

@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from prometheus_client import Counter, Histogram
+
 from slipway_shared import context, errors, tracing
 from slipway_shared.lifecycle import Lifecycle
 from slipway_shared.metrics import Metrics
@@ -31,6 +33,8 @@ class RequestFrame:
         self._open = open_routes
         self._log = log
         self._in_flight = metrics.gauge("slipway_http_in_flight")
+        # As many as the metrics themselves keep: routes times methods times statuses.
+        self._instruments: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,12 +79,19 @@ class RequestFrame:
             )
         finally:
             self._in_flight.dec()
-            route = getattr(scope.get("route"), "path", "other")
-            seconds = time.monotonic() - request.started
-            exemplar = {"trace_id": request.trace_id} if request.sampled else None
-            self._metrics.counter("slipway_http_requests", route=route, method=scope["method"], status=str(status or 499)).inc()
-            self._metrics.histogram("slipway_http_request_seconds", route=route).observe(seconds, exemplar)
-            tracing.record(request, f"{scope['method']} {route}", seconds, status or 499)
+            self._measure(scope, request, status or 499)
+
+    def _measure(self, scope: Scope, request: context.RequestContext, status: int) -> None:
+        route, method = getattr(scope.get("route"), "path", "other"), scope["method"]
+        seconds = time.monotonic() - request.started
+        known = self._instruments.get((route, method, status))
+        if known is None:
+            counter = self._metrics.counter("slipway_http_requests", route=route, method=method, status=str(status))
+            known = counter, self._metrics.histogram("slipway_http_request_seconds", route=route)
+            self._instruments[route, method, status] = known
+        known[0].inc()
+        known[1].observe(seconds, {"trace_id": request.trace_id} if request.sampled else None)
+        tracing.record(request, method, route, seconds, status)
 
 
 class BodyLimit:

@@ -20,9 +20,10 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway_shared import errors, logs, tracing
 from slipway_shared.lifecycle import Lifecycle
@@ -39,6 +40,13 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 class Application(FastAPI):
     """FastAPI with our middlewares outside of its own: they are plain ASGI and answer for themselves, and a request that they answer pays for nothing else."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # FastAPI's own looks three variables of the environment up for every request, for a telemetry that nobody turned on.
+            await Starlette.__call__(self, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         ours, self.user_middleware = self.user_middleware, []
@@ -211,16 +219,17 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _methods(request: Request) -> set[str]:
     """Every method that some route answers at this path; the framework names those of the first one only."""
-    found = [route for route in _flat(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
+    found = [route for route in flat(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE]
     return {method for route in found for method in route.methods or ()}
 
 
-def _flat(routes: Sequence[BaseRoute]) -> Iterator[Route]:
+def flat(routes: Sequence[BaseRoute]) -> Iterator[Route]:
+    """Every route, those of included routers too."""
     for route in routes:
         if isinstance(route, Route):
             yield route
         else:  # an included router
-            yield from _flat(getattr(getattr(route, "original_router", route), "routes", ()))
+            yield from flat(getattr(getattr(route, "original_router", route), "routes", ()))
 
 
 def _printable(path: str) -> str:

@@ -4,9 +4,7 @@ It knows how a finished request becomes a span. It refuses user text: attributes
 """
 
 import time
-from typing import Any, ClassVar
-
-from opentelemetry.sdk.trace.id_generator import IdGenerator
+from typing import Any
 
 from slipway_shared.context import RequestContext
 
@@ -20,9 +18,10 @@ def export_to(endpoint: str, service: str) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"slipway-{service}"}), id_generator=_GivenIds())
+    ids = _given_ids()
+    provider = TracerProvider(resource=Resource.create({"service.name": f"slipway-{service}"}), id_generator=ids)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
-    _exporting["provider"] = provider
+    _exporting["ids"], _exporting["provider"] = ids, provider
     _exporting["tracer"] = provider.get_tracer("slipway")
 
 
@@ -33,7 +32,7 @@ def flush() -> None:
         provider.shutdown()
 
 
-def record(request: RequestContext, name: str, seconds: float, status: int) -> None:
+def record(request: RequestContext, method: str, route: str, seconds: float, status: int) -> None:
     """One finished server span, with the ids that the context already told everyone."""
     tracer = _exporting.get("tracer")
     if tracer is None or not request.sampled:
@@ -43,9 +42,9 @@ def record(request: RequestContext, name: str, seconds: float, status: int) -> N
     flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
     parent = trace.SpanContext(int(request.trace_id, 16), int(request.parent_span_id or "0", 16), is_remote=True, trace_flags=flags)
     now = time.time_ns()
-    _GivenIds.next_ids = (int(request.trace_id, 16), int(request.span_id, 16))
+    _exporting["ids"].next_ids = (int(request.trace_id, 16), int(request.span_id, 16))
     span = tracer.start_span(
-        name,
+        f"{method} {route}",
         context=trace.set_span_in_context(trace.NonRecordingSpan(parent)) if request.parent_span_id else None,
         kind=trace.SpanKind.SERVER,
         start_time=now - int(seconds * 1e9),
@@ -54,16 +53,20 @@ def record(request: RequestContext, name: str, seconds: float, status: int) -> N
     span.end(end_time=now)
 
 
-class _GivenIds(IdGenerator):
-    """Gives the SDK the ids that the request already carries, instead of new ones. Used on the event loop's thread only."""
+def _given_ids() -> Any:
+    """A generator that gives the SDK the ids that the request already carries, instead of new ones. Used on the event loop's thread only."""
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-    next_ids: ClassVar[tuple[int, int]] = (0, 0)
+    class GivenIds(IdGenerator):
+        next_ids: tuple[int, int] = (0, 0)
 
-    def generate_span_id(self) -> int:
-        return self.next_ids[1]
+        def generate_span_id(self) -> int:
+            return self.next_ids[1]
 
-    def generate_trace_id(self) -> int:
-        return self.next_ids[0]
+        def generate_trace_id(self) -> int:
+            return self.next_ids[0]
 
-    def is_trace_id_random(self) -> bool:
-        return True
+        def is_trace_id_random(self) -> bool:
+            return True
+
+    return GivenIds()

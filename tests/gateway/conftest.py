@@ -93,6 +93,7 @@ class FakeGenerator(Fake):
         self.pieces: int | None = None
         self.max_chars: int | None = None
         self.raw = b""
+        self.listed = 0
         self.script: list[bytes] = []  # frames to send instead of those that `text` makes
 
     def usage(self) -> dict[str, Any]:
@@ -118,6 +119,7 @@ class FakeGenerator(Fake):
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/v1/models":
+            self.listed += 1
             return web.json_response({"object": "list", "data": self.cards})
         asked = await request.json()
         if self.max_chars is not None and sum(len(m["content"]) for m in asked["messages"]) > self.max_chars:

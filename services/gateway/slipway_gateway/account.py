@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from slipway_shared.dialect.chat import ChatRequest
 from slipway_shared.metrics import Metrics
@@ -95,6 +96,7 @@ class Accounts:
     def __init__(self, limiter: Limiter, prices: dict[str, Price], metrics: Metrics) -> None:
         self._limiter = limiter
         self._prices = prices
+        self._counters: dict[str, tuple[Counter, Counter]] = {}
         self._metrics = metrics
 
     async def open(self, key: Key, request_id: str, model: str, estimate: Estimate) -> Account:
@@ -129,8 +131,12 @@ class Accounts:
             account.release()
             account.release = None
         prompt, completion = account.used
-        self._metrics.counter("slipway_tokens", model=account.model, direction="input").inc(prompt)
-        self._metrics.counter("slipway_tokens", model=account.model, direction="output").inc(completion)
+        counters = self._counters.get(account.model)
+        if counters is None:
+            into, out = (self._metrics.counter("slipway_tokens", model=account.model, direction=way) for way in ("input", "output"))
+            counters = self._counters[account.model] = into, out
+        counters[0].inc(prompt)
+        counters[1].inc(completion)
         return prompt, completion
 
     def _micros(self, model: str, prompt: int, completion: int) -> int:

@@ -48,19 +48,27 @@ class Line(Protocol):
 
 
 class Answer:
-    """`status` and `headers` (lower-case names), and the body as it comes. Read it to its end, or close it."""
+    """`status` and `headers`, and the body as it comes. Read it to its end, or close it."""
 
-    __slots__ = ("_error", "_line", "_pieces", "_size", "_waiter", "_whole", "headers", "status")
+    __slots__ = ("_error", "_headers", "_line", "_pieces", "_size", "_waiter", "_whole", "raw_headers", "status")
 
     def __init__(self, line: Line) -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        self._headers: dict[str, str] | None = None
         self._line = line
         self._pieces: list[bytes] = []
         self._size = 0
         self._whole = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case name; of several with one name the last."""
+        if self._headers is None:
+            self._headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in self.raw_headers}
+        return self._headers
 
     @property
     def content_length(self) -> int | None:
@@ -84,6 +92,8 @@ class Answer:
 
     async def read(self, most: int) -> bytes:
         """The whole body, of at most `most` bytes. Raises WireError."""
+        if self._whole and len(self._pieces) == 1 and self._size <= most:
+            return self._pieces.pop()  # as most come: with their head, in one piece
         pieces: list[bytes] = []
         size = 0
         while piece := await self.some():
@@ -117,7 +127,8 @@ class Answer:
         """A piece of the body; returns how many bytes wait now."""
         self._pieces.append(piece)
         self._size += len(piece)
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
         return self._size
 
     def ended(self, error: Exception | None = None) -> None:
@@ -126,7 +137,8 @@ class Answer:
             self._whole = True
         elif not self._whole:
             self._error = error
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
 
     def wake(self) -> None:
         """Whoever waits looks again."""

@@ -31,12 +31,9 @@ class Breaker:
         self._clock = clock
         self._opened = 0.0
         self._probing: Pass | None = None
+        self.is_open = False
+        """Whether calls are refused now, apart from a probe: what the machine says, kept at hand for every call."""
         self._machine = pybreaker.CircuitBreaker(fail_max=failures, reset_timeout=open_seconds, throw_new_error_on_trip=False)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether calls are refused now, apart from a probe."""
-        return self._machine.current_state != pybreaker.STATE_CLOSED
 
     @property
     def refusing(self) -> bool:
@@ -66,10 +63,12 @@ class Breaker:
         if failed:
             with contextlib.suppress(_Failed):
                 self._machine.call(_fail)
+            self.is_open = self._machine.current_state != pybreaker.STATE_CLOSED
             if self.is_open:
                 self._opened = self._clock()
         elif given.probe or self._machine.fail_counter:
             self._machine.call(_succeed)
+            self.is_open = self._machine.current_state != pybreaker.STATE_CLOSED
 
 
 class RetryBudget:

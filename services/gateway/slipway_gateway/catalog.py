@@ -6,6 +6,7 @@ It knows a model's card. It refuses to know how a model is asked, and never keep
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -50,6 +51,7 @@ class Catalog:
         self._cards: dict[str, ModelCard] | None = None
         self._asked = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
+        self._awaited: asyncio.Future[None] | None = None
 
     async def cards(self, context: RequestContext) -> list[ModelCard]:
         """Every model; raises UpstreamFailed or its kin while the generator is away and was never seen."""
@@ -60,7 +62,7 @@ class Catalog:
         if (found := (await self._fresh(context)).get(model)) is not None:
             return found
         if time.monotonic() - self._asked > MIN_REFRESH_SECONDS:
-            await self._refresh(context)
+            await self._together(context)
         cards = self._cards or {}
         if (found := cards.get(model)) is not None:
             return found
@@ -70,10 +72,17 @@ class Catalog:
 
     async def _fresh(self, context: RequestContext) -> dict[str, ModelCard]:
         if self._cards is None:
-            await self._refresh(context)
+            await self._together(context)
         elif time.monotonic() - self._asked > self._seconds:
             self._refresh_behind(context)
         return self._cards or {}
+
+    async def _together(self, context: RequestContext) -> None:
+        """A refresh that everybody waits for who needs one now: a thousand callers of a gateway that has just started must not each ask for the list."""
+        if self._awaited is None or self._awaited.done():
+            self._awaited = asyncio.ensure_future(self._refresh(replace(context, deadline=None)))
+            self._awaited.add_done_callback(_seen)
+        await asyncio.shield(self._awaited)
 
     def _refresh_behind(self, context: RequestContext) -> None:
         if self._refreshing is None or self._refreshing.done():
@@ -110,10 +119,17 @@ class Catalog:
             raise errors.UpstreamFailed("The generator's list of models has a wrong shape.") from error
 
     async def aclose(self) -> None:
-        """Ends a refresh under way."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
+        """Ends refreshes under way."""
+        running = [one for one in (self._refreshing, self._awaited) if one is not None]
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _seen(refresh: "asyncio.Future[None]") -> None:
+    """Whoever waited raised what went wrong; that everybody may have left is no reason to warn."""
+    if not refresh.cancelled():
+        refresh.exception()
 
 
 def with_plain_names(cards: list[ModelCard]) -> list[ModelCard]:

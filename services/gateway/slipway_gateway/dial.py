@@ -15,13 +15,15 @@ from slipway_gateway.wire import Body, Connection, request_head
 
 KEEP_SECONDS = 30.0
 """An idle connection that is older is not used again."""
+LATE_TURNS = 4
+"""Turns of the loop that a connection is given after its time: in a busy process it has been made and nobody came to see it."""
 DIALS_AT_ONCE = 64
 """Connections that are being made at once: a thousand callers in one turn of the loop would else count the loop's own lag as the part's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """Where a part listens. `base` stands before every path."""
+    """Where a part listens. `base` stands before every path. Every part has its own: connections are not shared between parts."""
 
     host: str
     port: int
@@ -107,8 +109,8 @@ class Session:
             self._tls = ssl.create_default_context()
         connection = Connection(loop)
         try:
-            async with asyncio.timeout_at(None if due == float("inf") else due), self._dialling, asyncio.timeout(patience.connect):
-                await loop.create_connection(lambda: connection, origin.host, origin.port, ssl=self._tls if origin.secure else None)
+            async with asyncio.timeout_at(None if due == float("inf") else due), self._dialling:
+                await self._connect(connection, origin, patience.connect, loop)
         except OSError as error:  # TimeoutError is one
             connection.cut()
             if loop.time() >= due:
@@ -117,6 +119,23 @@ class Session:
         self._open.add(connection)
         connection.released = lambda: self._released(origin, connection)
         return connection
+
+    async def _connect(self, connection: Connection, origin: Origin, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises OSError; TimeoutError after `seconds`, unless it was only our own loop that was late to look."""
+        tls = self._tls if origin.secure else None
+        making = loop.create_task(loop.create_connection(lambda: connection, origin.host, origin.port, ssl=tls))
+        try:
+            await asyncio.wait({making}, timeout=seconds)
+            for _ in range(LATE_TURNS):
+                if making.done():
+                    break
+                await asyncio.sleep(0)
+            if not making.done():
+                raise TimeoutError
+            making.result()
+        finally:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
 
     async def _turn(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         """Returns when a connection may be free."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from slipway_shared import errors, logs
 from slipway_shared.dialect import sse
 from slipway_shared.middleware import Receive, Scope, Send
+from starlette.requests import Request
 from starlette.responses import Response
 
 T = TypeVar("T")
@@ -101,6 +102,28 @@ class EventStream(Response):
             raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
             await send({"type": "http.response.start", "status": 200, "headers": raw})
         await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+class Document(Response):
+    """A whole JSON answer. Starlette's own response costs a tenth of a small request to put four headers in order."""
+
+    def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
+        self.status_code, self.body, self.background = 200, body, None
+        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self.raw_headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+
+async def body_of(request: Request) -> bytes:
+    """The request's whole body; raises Gone."""
+    pieces: list[bytes] = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        piece: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            return piece if not pieces else b"".join([*pieces, piece])
+        pieces.append(piece)
 
 
 class Watch:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ValidationError
 from slipway_shared import errors
+from slipway_shared.service import flat
 
 from slipway_gateway.examples import ANSWERED, ASKED
 
@@ -48,8 +49,16 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
         raise errors.from_validation([dict(e) for e in error.errors(include_url=False, include_input=False)]) from None
 
 
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The request body of a route that reads `model` by itself, for `openapi_extra`."""
+_TAKES = "x-slipway-takes"
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """The request body of a route that reads `model` by itself, for `openapi_extra`. Its schema is made when somebody asks for the document: a third of the
+    gateway's start went into schemas."""
+    return {_TAKES: model}
+
+
+def _body_of(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
@@ -77,6 +86,10 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
+            for route in flat(app.routes):
+                extra: dict[str, Any] = getattr(route, "openapi_extra", None) or {}
+                if _TAKES in extra:
+                    extra.update(_body_of(extra.pop(_TAKES)))
             document = get_openapi(
                 title=app.title, version=app.version, routes=app.routes, summary="OpenAI's API over small models of your own"
             )

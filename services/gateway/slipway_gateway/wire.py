@@ -27,7 +27,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
-        self._headed = self._bounded = self._paused = False
+        self._headed = self._paused = False
         self._head_bytes = self._header_bytes = 0
         self._heard = self._due = self._idle = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
         read as it is sent. Raises WireError, and what reading the body raises."""
         assert self._transport is not None
         answer = self._answer = Answer(self)
-        self._headed = self._bounded = False
+        self._headed = False
         self._head_bytes = self._header_bytes = 0
         self._heard, self._idle, self._due = self._loop.time(), idle_seconds, due
         self._arm()
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         self.alive = False
         if self._answer is None:
             self.released()
-        elif self._headed and not self._bounded and exc is None:
+        elif self._headed and exc is None and not self._answer.headers.keys() & {"content-length", "transfer-encoding"}:
             self._finish()  # a body without a length ends with its connection
         else:
             self._fail((Broken if self._headed or self._head_bytes else Dropped)("the connection ended early"))
@@ -170,9 +170,7 @@ class Connection(asyncio.Protocol):
             self._header_bytes += len(name) + len(value)
             if self._header_bytes > MAX_HEAD_BYTES:
                 raise ValueError("too large")  # which the parser makes its own error
-            key = name.decode("latin-1").lower()
-            self._answer.headers[key] = value.decode("latin-1")
-            self._bounded = self._bounded or key in ("content-length", "transfer-encoding")
+            self._answer.raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there; one of the 1xx kind only says that another will follow."""
@@ -180,11 +178,9 @@ class Connection(asyncio.Protocol):
         if self._answer is None:
             return
         if status < 200:
-            self._answer.headers.clear()
-            self._bounded = False
+            self._answer.raw_headers.clear()
             return
         self._answer.status = status
-        self._bounded = self._bounded or status in (204, 304)
         self._headed = True
         self._answer.wake()
 

@@ -59,7 +59,8 @@ async def test_killed_again_and_again(
         environ = {
             "SLIPWAY_GENERATOR_URL": house.generator.url, "SLIPWAY_RETRIEVER_URL": house.retriever.url, "SLIPWAY_RERANKER_URL": "",
             "SLIPWAY_SAFETY_URL": "", "SLIPWAY_REDIS_URL": redis_server.url if where == "redis" else "", "SLIPWAY_GATEWAY_BATCH_LEASE_SECONDS": "0.5",
-            "SLIPWAY_GATEWAY_BOOTSTRAP_KEY": KEY, **({"SLIPWAY_GATEWAY_STATE_FILE": str(tmp_path / "batches")} if where == "file" else {}),
+            "SLIPWAY_GATEWAY_WATCHDOG_SECONDS": "0", "SLIPWAY_GATEWAY_BOOTSTRAP_KEY": KEY,
+            **({"SLIPWAY_GATEWAY_STATE_FILE": str(tmp_path / "batches")} if where == "file" else {}),
         }  # fmt: skip
         port = free_port()
         made: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway_shared import errors
 
 from slipway_gateway.keys import NO_LIMITS, Key, KeyRing, KeyStore, Limits, digest, new_secret
-from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.surface import described, parse, takes
 
 KeyId = Annotated[str, Path(pattern=r"^key_[0-9a-f]{16}$")]
 
@@ -33,7 +33,7 @@ def admin_routes(store: KeyStore | None, ring: KeyRing) -> APIRouter:
     """The routes on `store`; a change is seen by this gateway at once, by others when their cache ends."""
     router = APIRouter(tags=["admin"], include_in_schema=False)
 
-    @router.post("/admin/keys", openapi_extra=body_of(NewKey), responses=described())
+    @router.post("/admin/keys", openapi_extra=takes(NewKey), responses=described())
     async def create(request: Request) -> Response:
         asked = parse(NewKey, await request.body())
         now = int(time.time())

@@ -16,7 +16,7 @@ from slipway_gateway.batches.runner import Runner
 from slipway_gateway.batches.store import BatchStore
 from slipway_gateway.keys import Key
 from slipway_gateway.routes.retrieval import FILE_ID
-from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.surface import described, parse, takes
 
 BatchId = Annotated[str, Path(pattern=r"^batch_[0-9a-f]{32}$")]
 _ENDED = "A batch that is over cannot be cancelled."
@@ -42,7 +42,7 @@ def batch_routes(store: BatchStore, files: BatchFiles, runner: Runner) -> APIRou
     router = APIRouter(tags=["batches"])
     one = "/v1/batches/{batch_id}"
 
-    @router.post("/v1/batches", openapi_extra=body_of(CreateBatch), responses=described())
+    @router.post("/v1/batches", openapi_extra=takes(CreateBatch), responses=described())
     async def create(request: Request) -> Response:
         """Run the requests of an uploaded file while nobody waits."""
         asked = parse(CreateBatch, await request.body())

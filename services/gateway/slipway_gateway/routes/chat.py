@@ -13,8 +13,8 @@ from slipway_gateway.ask import Ask
 from slipway_gateway.desk import CALLER_GONE, Desk
 from slipway_gateway.idempotency import Idempotency, Kept
 from slipway_gateway.pipeline import Pipeline
-from slipway_gateway.streaming import EventStream, Gone, unless_gone
-from slipway_gateway.surface import body_of, described
+from slipway_gateway.streaming import Document, EventStream, Gone, body_of, unless_gone
+from slipway_gateway.surface import described, takes
 
 _PATH = "/v1/chat/completions"
 
@@ -23,10 +23,10 @@ def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, idempotency:
     """The chat endpoint on `pipeline`."""
     router = APIRouter(tags=["chat"])
 
-    @router.post(_PATH, openapi_extra=body_of(ChatRequest), responses=described(ChatCompletion, stream=True))
+    @router.post(_PATH, openapi_extra=takes(ChatRequest), responses=described(ChatCompletion, stream=True))
     async def chat_completions(request: Request) -> Response:
         """Answer a conversation, from retrieved passages where asked; streams when `stream` is true."""
-        body = await request.body()
+        body = await body_of(request)
         key = headers_of(request.scope).get("idempotency-key")
         ask = await desk.read(request, body)
         headers = desk.truth(ask, limits=ask.request.stream)  # what is left is known better when a whole answer's account is closed
@@ -54,7 +54,7 @@ def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, idempotency:
             if not settled:
                 accounts.close_behind(ask.account)
         replayed = {"x-slipway-replayed": "true"} if again else {}
-        return Response(kept.body, media_type="application/json", headers={**kept.headers, **left, **replayed})
+        return Document(kept.body, {**kept.headers, **left, **replayed})
 
     return router
 

@@ -27,7 +27,7 @@ from slipway_gateway.routing import Permit, wishes
 from slipway_gateway.safety import Safety
 from slipway_gateway.settings import GatewaySettings
 from slipway_gateway.streaming import EventStream, Gone, unless_gone
-from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.surface import described, parse, takes
 from slipway_gateway.upstream import AWAY, Upstream
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -57,7 +57,7 @@ def completion_routes(desk: Desk, safety: Safety, catalog: Catalog, accounts: Ac
     router = APIRouter(tags=["completions"])
     completions = _Completions(safety, accounts, settings)
 
-    @router.post(PATH, openapi_extra=body_of(CompletionBody), responses=described(stream=True))
+    @router.post(PATH, openapi_extra=takes(CompletionBody), responses=described(stream=True))
     async def complete(request: Request) -> Response:
         """Continue one or several prompts."""
         context: RequestContext = request.scope["state"]["context"]

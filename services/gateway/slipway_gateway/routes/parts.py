@@ -18,7 +18,7 @@ from slipway_shared.dialect.embeddings import EmbeddingsRequest
 from slipway_gateway.account import Accounts, Estimate, tokens_of
 from slipway_gateway.keys import Key
 from slipway_gateway.leaves import Parts
-from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.surface import described, parse, takes
 from slipway_gateway.upstream import Upstream
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -51,7 +51,7 @@ def part_routes(parts: Parts, accounts: Accounts) -> APIRouter:
     """The routes on `parts`."""
     router = APIRouter()
 
-    @router.post("/v1/embeddings", openapi_extra=body_of(EmbeddingsRequest), responses=described(), tags=["retrieval"])
+    @router.post("/v1/embeddings", openapi_extra=takes(EmbeddingsRequest), responses=described(), tags=["retrieval"])
     async def embeddings(request: Request) -> Response:
         """Vectors of texts, as floats or base64."""
         body = await request.body()
@@ -84,7 +84,7 @@ def _relay(router: APIRouter, path: str, model: type[BaseModel], part: Callable[
         return Response(await part().post(at or path, body, _context(request)), media_type="application/json")
 
     relay.__doc__ = model.__doc__
-    router.add_api_route(path, relay, methods=["POST"], openapi_extra=body_of(model), responses=described(), name=path.strip("/"))
+    router.add_api_route(path, relay, methods=["POST"], openapi_extra=takes(model), responses=described(), name=path.strip("/"))
 
 
 def _present(part: Upstream | None, name: str) -> Upstream:

@@ -21,7 +21,7 @@ from slipway_gateway.responses.output import Document, Head, from_chat, to_histo
 from slipway_gateway.responses.request import ResponsesRequest, to_chat
 from slipway_gateway.responses.store import ResponseStore
 from slipway_gateway.streaming import EventStream, Gone, unless_gone
-from slipway_gateway.surface import body_of, described, parse
+from slipway_gateway.surface import described, parse, takes
 
 ResponseId = Annotated[str, Path(pattern=r"^resp_[0-9a-f]{32}$")]
 Messages = list[dict[str, Any]]
@@ -34,7 +34,7 @@ def response_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, store: R
     router = APIRouter(tags=["responses"])
     one = "/v1/responses/{response_id}"
 
-    @router.post("/v1/responses", openapi_extra=body_of(ResponsesRequest), responses=described(stream=True))
+    @router.post("/v1/responses", openapi_extra=takes(ResponsesRequest), responses=described(stream=True))
     async def create(request: Request) -> Response:
         """Answer in OpenAI's newer dialect."""
         asked = parse(ResponsesRequest, await request.body())
