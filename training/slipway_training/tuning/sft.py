@@ -7,12 +7,13 @@ It knows the order of a run. Rows are tokenized here, so that the loss falls on 
     OUT/hf/, report.json, provenance.json, log.jsonl, loss.svg
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from slipway_training.errors import StackMissing
+from slipway_training.errors import ConfigError, StackMissing
 from slipway_training.tuning import finish, rows
 from slipway_training.tuning.base import Opened, make_base, open_base, weights_digest
 from slipway_training.tuning.config import SftConfig, TuningConfig
@@ -67,7 +68,11 @@ def prepare(config: SftConfig, folder: Path, console: Console) -> tuple[Opened, 
 
 
 def base_folder(config: TuningConfig, found: list[dict[str, Any]], folder: Path) -> Path:
-    """`model.base`, or a made base whose vocabulary comes from the rows."""
+    """`model.base`, or a made base whose vocabulary comes from the rows. Raises ConfigError under torchrun: each process would write the same files."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "tuning recipes run in one process: start `slipway train` without torchrun (pretrain is the recipe that shares a run)"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if config.model.base:
         return Path(config.model.base)
