@@ -10,12 +10,12 @@ or block.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
 
 from slipway_shared import errors
 
 from slipway_gateway.frames import Frame, Writer
+from slipway_gateway.inbox import Inbox
 from slipway_gateway.tracks import Check, Refused, Track, Where, pieces, without
 
 __all__ = ["REFUSAL", "Guard", "Refused"]
@@ -41,51 +41,45 @@ class Guard:
         self._held: deque[tuple[Frame, dict[Where, int]]] = deque()  # frame, and how long each text that it brings was with it
         self._since: float | None = None
         self._checking: asyncio.Task[list[Frame]] | None = None
-        self._coming: asyncio.Task[Frame | None] | None = None
 
-    async def run(self, frames: AsyncIterator[Frame]) -> AsyncGenerator[Frame]:
+    async def run(self, frames: AsyncGenerator[Frame]) -> AsyncGenerator[Frame]:
         """The frames whose text may be shown; ends with a refusal when some may not."""
         try:
-            more = True
-            while more:
-                more = await self._next(frames)
-                for shown in await self._checked(wait=not more):
+            async with Inbox(frames, self._window) as inbox:
+                more = True
+                while more:
+                    more = await self._next(inbox)
+                    for shown in await self._checked(inbox, wait=not more):
+                        yield shown
+                for shown in await self._release(final=True):
                     yield shown
-            for shown in await self._release(final=True):
-                yield shown
         except Refused:
             for shown in self._refusal():
                 yield shown
         finally:
-            tasks: list[asyncio.Task[Any]] = [task for task in (self._checking, self._coming) if task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _next(self, frames: AsyncIterator[Frame]) -> bool:
-        """Takes one more frame, or returns as soon as the running check has an answer, or a frame has waited long enough. False at the end of `frames`."""
-        if self._checking is None and self._coming is None and not self._fresh:
-            frame = await anext(frames, None)
-        else:
-            if self._coming is None:
-                self._coming = asyncio.create_task(_one(frames))
-            waiting: set[asyncio.Task[Any]] = {self._coming}
             if self._checking is not None:
-                # While two windows are held, nothing more is taken until the older is decided.
-                waiting = {self._checking} if self._fresh >= self._window else {self._coming, self._checking}
-            patience = max(0.0, self._unseen + self._seconds - time.monotonic()) if self._fresh and self._checking is None else None
-            await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if not self._coming.done():
-                return True
-            frame, self._coming = self._coming.result(), None
-        if frame is None:
-            return False
-        if self._fresh == 0:
-            self._unseen = time.monotonic()
-        self._fresh += self._hold(frame)
-        return True
+                self._checking.cancel()
+                await asyncio.gather(self._checking, return_exceptions=True)
 
-    async def _checked(self, *, wait: bool) -> list[Frame]:
+    async def _next(self, inbox: Inbox[Frame]) -> bool:
+        """Takes one more frame, or returns as soon as the running check has an answer, or a frame has waited long enough. False at the end."""
+        while not inbox.over:
+            # While two windows are held, nothing more is taken until the older is decided.
+            full = self._checking is not None and self._fresh >= self._window
+            if not inbox.empty and not full:
+                if self._fresh == 0:
+                    self._unseen = time.monotonic()
+                self._fresh += self._hold(inbox.take())
+                return True
+            if self._checking is not None and self._checking.done():
+                return True
+            patience = None
+            if self._fresh and self._checking is None and (patience := self._unseen + self._seconds - time.monotonic()) <= 0:
+                return True
+            await inbox.news(patience)
+        return False
+
+    async def _checked(self, inbox: Inbox[Frame], *, wait: bool) -> list[Frame]:
         """What the running check releases, once it is done; then starts the next one when there is enough to check."""
         out: list[Frame] = []
         if self._checking is not None and (wait or self._checking.done()):
@@ -94,6 +88,7 @@ class Guard:
         if self._checking is None and not wait and self._due():
             self._fresh, self._size = 0, min(self._size * 2, self._window)
             self._checking = asyncio.create_task(self._release(final=False))
+            self._checking.add_done_callback(inbox.wake)
         return out
 
     def _due(self) -> bool:
@@ -157,7 +152,3 @@ class Guard:
 def _out(taken: list[tuple[Frame, dict[Where, int]]]) -> dict[Where, int]:
     """How far each text is out when these frames are."""
     return {where: end for _, ends in taken for where, end in ends.items()}
-
-
-async def _one(frames: AsyncIterator[Frame]) -> Frame | None:
-    return await anext(frames, None)
