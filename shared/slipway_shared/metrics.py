@@ -61,7 +61,8 @@ METRICS: dict[str, Declared] = {
     "slipway_batches": Declared("gateway", "counter", "batches that ended", ("outcome",)),
     "slipway_batches_running": Declared("gateway", "gauge", "batches that this process runs"),
     "slipway_batch_lines": Declared("gateway", "counter", "lines of batches that got a result", ("result",)),
-    # generator
+    # generator; the first brings counters of the engine's own up to date when it is read, so it stands before them
+    "vllm:num_requests_running": Declared("generator", "gauge", "sequences in the batch", ("model_name",)),
     "slipway_generate_queue_seconds": Declared("generator", "histogram", "arrival to first prefill"),
     "slipway_generate_ttft_seconds": Declared("generator", "histogram", "arrival to first token"),
     "slipway_generate_gap_seconds": Declared("generator", "histogram", "between tokens of one sequence", (), TOKEN_GAPS),
@@ -74,7 +75,6 @@ METRICS: dict[str, Declared] = {
     "slipway_speculative_tokens": Declared("generator", "counter", "tokens drafted", ("result",)),
     "slipway_generate_cpu_seconds": Declared("generator", "counter", "CPU time of the process, the energy proxy where RAPL cannot be read"),
     "slipway_generate_energy_joules": Declared("generator", "counter", "energy of the whole processor package, where RAPL can be read"),
-    "vllm:num_requests_running": Declared("generator", "gauge", "sequences in the batch", ("model_name",)),
     "vllm:num_requests_waiting": Declared("generator", "gauge", "requests waiting for admission", ("model_name",)),
     "vllm:kv_cache_usage_perc": Declared("generator", "gauge", "share of the KV cache in use, 0-1", ("model_name",)),
     "vllm:spec_decode_num_draft_tokens": Declared("generator", "counter", "tokens drafted", ("model_name",)),

@@ -118,13 +118,16 @@ class Delta:
 @dataclass(frozen=True, slots=True)
 class EngineLoad:
     """What routers and autoscalers read. `kv_use` in [0, 1] counts what running sequences hold; `kept_bytes` is the state of idle
-    sessions, held outside the KV cache; `problem` says why nothing can be served, or None."""
+    sessions, held outside the KV cache; `problem` says why nothing can be served, or None. `drafted` and `accepted`: speculation since the
+    start, of engines that cannot tell it apart by sequence; the others say it with each sequence's counts."""
 
     running: int = 0
     waiting: int = 0
     kv_use: float = 0.0
     problem: str | None = None
     kept_bytes: int = 0
+    drafted: int = 0
+    accepted: int = 0
 
 
 class Generates(Protocol):

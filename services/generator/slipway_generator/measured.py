@@ -30,7 +30,11 @@ class Meter:
         self._rapl = Rapl()
         # Without a meter there is no sample: a zero would say that nothing was used.
         self._joules = metrics.counter("slipway_generate_energy_joules") if self._rapl.domains else None
-        metrics.gauge("vllm:num_requests_running", model_name=model).set_function(lambda: engine.load().running)
+        self._drafts = metrics.counter("vllm:spec_decode_num_draft_tokens", model_name=model)
+        self._right = metrics.counter("vllm:spec_decode_num_accepted_tokens", model_name=model)
+        self._load = engine.load
+        self._drafts_seen = self._right_seen = 0
+        metrics.gauge("vllm:num_requests_running", model_name=model).set_function(self._running)
         metrics.gauge("vllm:num_requests_waiting", model_name=model).set_function(lambda: engine.load().waiting)
         metrics.gauge("slipway_prefix_cache_bytes").set_function(lambda: engine.load().kept_bytes)
         metrics.gauge("vllm:kv_cache_usage_perc", model_name=model).set_function(lambda: engine.load().kv_use)
@@ -56,8 +60,21 @@ class Meter:
             self._count("slipway_generate_tokens", direction="completion", by=counts.completion)
             self._count("slipway_prefix_cache_tokens", result="hit", by=counts.cached)
             self._count("slipway_prefix_cache_tokens", result="miss", by=counts.prompt - counts.cached)
-            self._count("slipway_speculative_tokens", result="accepted", by=counts.accepted)
-            self._count("slipway_speculative_tokens", result="rejected", by=counts.drafted - counts.accepted)
+            self._speculated(counts.drafted, counts.accepted)
+
+    def _running(self) -> int:
+        """Asked at every scrape; what the engine counted of its speculation by itself is brought up to date along with it."""
+        load = self._load()
+        drafted, accepted = load.drafted - self._drafts_seen, load.accepted - self._right_seen
+        self._drafts_seen, self._right_seen = load.drafted, load.accepted
+        self._speculated(drafted, accepted)
+        return load.running
+
+    def _speculated(self, drafted: int, accepted: int) -> None:
+        self._count("slipway_speculative_tokens", result="accepted", by=accepted)
+        self._count("slipway_speculative_tokens", result="rejected", by=max(0, drafted - accepted))
+        self._drafts.inc(drafted)
+        self._right.inc(accepted)
 
     def _count(self, name: str, *, by: int, **labels: str) -> None:
         self._metrics.counter(name, **labels).inc(by)

@@ -192,6 +192,23 @@ async def test_speculation_refuses_what_vllm_would_ignore(opening: Opening) -> N
             assert refused.value.error_code == "unsupported_parameter"
 
 
+async def test_what_the_server_counts_of_its_speculation_only_grows_over_a_death(opening: Opening) -> None:
+    async with opening() as opened:
+
+        def counted() -> tuple[int, int]:
+            load = opened.engine.load()
+            return load.drafted, load.accepted
+
+        await collect(opened, request(1, 2, 3))
+        await eventually(lambda: counted() == (16, 6))  # the request that proves a start is the first
+        with pytest.raises(errors.UpstreamFailed):
+            await collect(opened, request(DIE, 2))
+        await eventually(lambda: counted()[0] > 16)
+        drafted, accepted = counted()
+        assert drafted >= 24
+        assert 3 * drafted == 8 * accepted
+
+
 async def test_a_form_that_cannot_be_kept_is_refused_before_it_is_sent(opening: Opening) -> None:
     async with opening() as opened:
         with pytest.raises(errors.BadRequest):

@@ -19,6 +19,7 @@ from slipway_generator.engine import Counts, Delta, EngineLoad, FinishReason, Ge
 from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.huggingface import HubTokenizer
 from slipway_generator.engines.places import Places
+from slipway_generator.engines.vllm.gauges import ACCEPTED, DRAFTED
 from slipway_generator.engines.vllm.server import VllmServer
 from slipway_generator.engines.vllm.wire import Frame, body_of, frame_of
 from slipway_generator.model import ModelCard, StartRefused
@@ -68,7 +69,15 @@ class VllmEngine:
         await self._call("/v1/unload_lora_adapter", {"lora_name": name})
 
     def load(self) -> EngineLoad:
-        return EngineLoad(self._places.running, self._places.waiting, self._server.kv_use, self._server.problem)
+        server = self._server
+        return EngineLoad(
+            self._places.running,
+            self._places.waiting,
+            server.kv_use,
+            server.problem,
+            drafted=server.drafts.gained(DRAFTED),
+            accepted=server.drafts.gained(ACCEPTED),
+        )
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         body = body_of(request, self._card.id, speculates=bool(self._settings.vllm_speculative))

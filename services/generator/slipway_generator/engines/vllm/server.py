@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 from slipway_shared import errors
 
+from slipway_generator.engines.vllm import gauges
 from slipway_generator.engines.vllm.wire import MAX_LOGPROBS
 from slipway_generator.model import ModelCard, StartRefused
 from slipway_generator.settings import Settings
@@ -80,6 +80,7 @@ class VllmServer:
         self.base = (settings.vllm_url or "").rstrip("/").removesuffix("/v1")
         self.problem: str | None = "not started"
         self.kv_use = 0.0
+        self.drafts = gauges.Running()
         self.starts = 0
         self.on_up: Callable[[], Awaitable[None]] | None = None
 
@@ -202,9 +203,9 @@ class VllmServer:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
             async with self.session.get(f"{self.base}/metrics", timeout=aiohttp.ClientTimeout(total=5)) as got:
                 text = await got.text()
-            for family in text_string_to_metric_families(text):
-                if family.name == "vllm:kv_cache_usage_perc" and family.samples:
-                    self.kv_use = float(family.samples[0].value)
+            figures = gauges.read(text)
+            self.kv_use = figures.get(gauges.KV_USE, self.kv_use)
+            self.drafts.see(figures)
 
     async def _end_process(self) -> None:
         """SIGTERM to the whole group (vLLM has workers), SIGKILL when it stays."""
