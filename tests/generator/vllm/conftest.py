@@ -35,6 +35,20 @@ def adapted_answer(hub_adapter: Path, hub_folder: Path) -> list[int]:
     return [int(token) for token in out[0, 4:]]
 
 
+@pytest.fixture(scope="session")
+def plain_answer(hub_folder: Path) -> list[int]:
+    """Forty greedy tokens (or those before the end) after six times [10, 20, 30, 40] from the weights as they are."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    model: Any = LlamaForCausalLM.from_pretrained(hub_folder, dtype=torch.float32)
+    with torch.inference_mode():
+        out = model.generate(torch.tensor([[10, 20, 30, 40] * 6]), max_new_tokens=40, do_sample=False)
+    ends = model.config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    return [int(token) for token in out[0, 24:] if int(token) not in ends]
+
+
 def _tuned(peft: Any, hub_folder: Path, folder: Path) -> tuple[Any, Path]:
     import torch
     from transformers import LlamaForCausalLM
