@@ -304,3 +304,18 @@ async def test_a_slow_models_words_are_not_held_for_a_whole_window() -> None:
         if frame.text():
             seen.put_nowait(frame.text())
     assert seen.empty()
+
+
+async def test_a_frame_without_text_does_not_wait_for_one_with_it() -> None:
+    text = asyncio.Event()
+
+    async def source() -> AsyncGenerator[Frame]:
+        writer = Writer("m")
+        yield writer.delta({"role": "assistant", "content": ""})
+        await text.wait()
+        yield writer.delta({"content": "word"})
+
+    frames = Guard(check, Writer("m"), window=4, overlap=16, observe=lambda _: None).run(source())
+    assert (await asyncio.wait_for(anext(frames), 5)).choices[0]["delta"]["role"] == "assistant"
+    text.set()
+    assert [frame.text() async for frame in frames] == ["word"]

@@ -81,6 +81,10 @@ class Guard:
 
     async def _checked(self, inbox: Inbox[Frame], *, wait: bool) -> list[Frame]:
         """What the running check releases, once it is done; then starts the next one when there is enough to check."""
+        if self._held and not any(ends for _, ends in self._held):
+            # What brings no text and waits behind none (the role, a finish) has nothing to be checked.
+            self._since = None
+            return self._take(len(self._held))
         out: list[Frame] = []
         if self._checking is not None and (wait or self._checking.done()):
             checking, self._checking = self._checking, None
