@@ -2,10 +2,18 @@
 
 import asyncio
 import contextlib
+import datetime
+import ipaddress
 import itertools
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from slipway_gateway.answer import Broken, Dropped, Late, Silent, TooMuch, Unreachable
 from slipway_gateway.dial import Origin, Patience, Session
 from slipway_gateway.wire import HIGH_WATER, MAX_HEAD_BYTES, Body
@@ -15,7 +23,7 @@ PATIENT = Patience(10.0, 2.0, 5.0)
 
 
 @contextlib.asynccontextmanager
-async def serving(talk: Talk) -> AsyncGenerator[Origin]:
+async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Origin]:
     """A server whose every connection is `talk`; what a talk asserts, the test asserts."""
     talks = set[asyncio.Task[None] | None]()
 
@@ -28,9 +36,9 @@ async def serving(talk: Talk) -> AsyncGenerator[Origin]:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     try:
-        yield Origin.parse(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base/")
+        yield Origin.parse(f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/base/")
     finally:
         server.close()
         running = [one for one in talks if one is not None]
@@ -244,3 +252,42 @@ async def test_no_value_becomes_a_line_of_its_own(path: str, value: str) -> None
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(ValueError, match="no http"):
         Origin.parse(url)
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that signs itself, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "part")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    path = folder / "part.pem"
+    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+async def test_a_part_behind_tls_is_believed_only_with_a_certificate_that_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(known)
+    async with serving(says(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"), tls) as origin:
+        assert origin.secure
+        async with Session(4) as session:
+            with pytest.raises(Unreachable):
+                await session.request("GET", origin, "/", {}, None, PATIENT)
+        monkeypatch.setenv("SSL_CERT_FILE", str(known))
+        async with Session(4) as session:
+            answer = await session.request("GET", origin, "/", {}, None, PATIENT)
+            assert await answer.read(10) == b"hello"
