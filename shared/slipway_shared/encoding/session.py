@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway_shared.encoding import signal_stack
 from slipway_shared.encoding.choice import Choice, EngineName, choose
 
 Ids = NDArray[np.int64]
@@ -93,11 +94,13 @@ class OpenVinoSession:
             # Pinned threads wait for their own core while another one is free.
             "ENABLE_CPU_PINNING": False,
         }
-        self._request: Any = core.compile_model(model, "CPU", told).create_infer_request()
+        with signal_stack.kept():
+            self._request: Any = core.compile_model(model, "CPU", told).create_infer_request()
 
     def run(self, feeds: Mapping[str, Ids]) -> Floats:
         """See Session."""
-        self._request.infer({name: padded(ids) for name, ids in feeds.items()}, share_inputs=True)
+        with signal_stack.kept():
+            self._request.infer({name: padded(ids) for name, ids in feeds.items()}, share_inputs=True)
         return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
 
 

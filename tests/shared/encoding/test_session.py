@@ -1,11 +1,13 @@
 """The embedded cross-encoder's graph on both engines: the same answer, padded or not, and small passes where they belong."""
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from slipway_shared.encoding import signal_stack
 from slipway_shared.encoding.choice import Choice, choose
 from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, open_session, padded
 
@@ -76,3 +78,16 @@ def test_what_is_asked_for_is_opened() -> None:
     auto = open_session(MODEL, "auto", 1, small_passes=True)
     assert auto.choice == choose("auto")
     assert isinstance(auto, BySize) == (auto.choice.engine == "openvino")
+
+
+def test_a_thread_that_compiled_still_takes_signals() -> None:
+    """OpenVINO leaves the signal stack that it made behind, freed: the next signal ended the process."""
+    before, caught = signal_stack.size(), list[int]()
+    OpenVinoSession(MODEL, 1, choose("openvino")).run(feeds(3, 40))
+    assert signal_stack.size() == before
+    handler = signal.signal(signal.SIGUSR1, lambda number, _frame: caught.append(number))
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, handler)
+    assert caught == [signal.SIGUSR1]
