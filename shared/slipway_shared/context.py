@@ -41,10 +41,11 @@ class RequestContext:
         """Seconds until the deadline, never below zero; None when there is none."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
-    def with_deadline(self, seconds: float) -> "RequestContext":
-        """The same request, due in at most `seconds` from now."""
+    def with_deadline(self, seconds: float, *, tenant: str | None = None) -> "RequestContext":
+        """The same request, due in at most `seconds` from now; `tenant`: whose it is, where that became known."""
         due = time.monotonic() + seconds
-        return replace(self, deadline=due if self.deadline is None else min(self.deadline, due))
+        deadline = due if self.deadline is None else min(self.deadline, due)
+        return replace(self, deadline=deadline, tenant=self.tenant if tenant is None else tenant)
 
     def headers(self) -> dict[str, str]:
         """The headers of an internal call made on behalf of this request; its span becomes the callee's parent."""

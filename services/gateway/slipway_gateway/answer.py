@@ -111,7 +111,7 @@ class Answer:
     # The rest is the connection's.
 
     async def news(self) -> None:
-        """Returns when something happened to the answer; raises what ended it early."""
+        """Returns when something happened to the answer; what it was, the caller looks up."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

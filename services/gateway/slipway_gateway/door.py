@@ -4,8 +4,6 @@ Pure ASGI, inside the request frame: it turns a key into the tenant of the reque
 """
 
 import hmac
-import time
-from dataclasses import replace
 
 from slipway_shared import context, errors
 from slipway_shared.metrics import Metrics
@@ -84,8 +82,7 @@ class Door:
 
     async def _let_in(self, key: Key, headers: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
         request: context.RequestContext = scope["state"]["context"]
-        due = time.monotonic() + self._deadline_seconds
-        request = replace(request, tenant=key.tenant, deadline=due if request.deadline is None else min(due, request.deadline))
+        request = request.with_deadline(self._deadline_seconds, tenant=key.tenant)
         scope["state"]["context"], scope["state"]["key"] = request, key
         token = context.current.set(request)
         try:
