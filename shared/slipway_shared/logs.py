@@ -10,9 +10,12 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
-import structlog
 
 from slipway_shared.context import current
+from slipway_shared.lean import without
+
+with without("rich"):  # only its renderer for terminals would use it
+    import structlog
 
 MAX_VALUE = 500
 MAX_FRAMES = 12

@@ -139,6 +139,7 @@ class DrainingServer(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
+        gc.enable()
         self._serving = asyncio.get_running_loop()
 
     def _drain(self) -> None:

@@ -3,12 +3,10 @@
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from slipway_shared import service
 from slipway_shared.metrics import Metrics
 from starlette.middleware import Middleware
@@ -33,6 +31,7 @@ from slipway_gateway.leaves import Leaves, Parts
 from slipway_gateway.limiter import Limiter
 from slipway_gateway.pipeline import Pipeline
 from slipway_gateway.pools import Pool, PoolSpec, Workers
+from slipway_gateway.redis_client import connect
 from slipway_gateway.responses.store import ResponseStore
 from slipway_gateway.routes.admin import admin_routes
 from slipway_gateway.routes.batches import batch_routes
@@ -53,6 +52,9 @@ from slipway_gateway.surface import describe
 from slipway_gateway.traffic import Traffic
 from slipway_gateway.upstream import Bounds, Upstream
 from slipway_gateway.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _FOREIGN_DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc"})
 
@@ -140,7 +142,7 @@ def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
         safety=part("safety filter", settings.safety_url),
     )
     router = Router(pools, settings.fallbacks, metrics)
-    redis = _redis(settings)
+    redis = connect(settings.redis_url, seconds=settings.redis_seconds) if settings.redis_url is not None else None
     store = FileKeys(settings.keys_file) if settings.keys_file else RedisKeys(redis) if redis else None
     limiter = Limiter(redis, metrics, local_share=settings.local_share, lease_seconds=settings.deadline_seconds)
     leaves = Leaves(parts, settings, metrics)
@@ -186,16 +188,6 @@ def _pools(settings: GatewaySettings, session: Session, bounds: Bounds, metrics:
         specs = (PoolSpec(name="default", urls=(settings.generator_url,)),)
     workers = [Workers(spec, session, bounds, metrics) for spec in specs]
     return [Pool(spec, one, queue_tokens=settings.queue_tokens, metrics=metrics) for spec, one in zip(specs, workers, strict=True)]
-
-
-def _redis(settings: GatewaySettings) -> "Redis | None":
-    if settings.redis_url is None:
-        return None
-    seconds = settings.redis_seconds
-    # No retries of the client's own: while Redis is away, the limiter goes on by itself.
-    return Redis.from_url(
-        settings.redis_url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0), max_connections=128
-    )
 
 
 def _told(secret: SecretStr | None) -> str | None:

@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pybreaker
 from slipway_shared import errors
+from slipway_shared.lean import without
+
+with without("redis"):  # only its storage would use it, which is not ours
+    import pybreaker
 
 Clock = Callable[[], float]
 

@@ -6,14 +6,17 @@ import fcntl
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from slipway_shared import errors
 
 from slipway_gateway.keys import Key
+from slipway_gateway.redis_client import lost
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _KEYS = "slipway:keys"
 _IDS = "slipway:key-ids"
@@ -28,14 +31,14 @@ class RedisKeys:
     async def find(self, digest: str) -> Key | None:
         try:
             raw: bytes | None = await self._redis.hget(_KEYS, digest)  # type: ignore[misc]
-        except (RedisError, OSError, TimeoutError) as error:
+        except lost() as error:
             raise errors.UpstreamFailed("Redis is away.") from error
         return _key(raw) if raw is not None else None
 
     async def all(self) -> list[Key]:
         try:
             raw: list[bytes] = await self._redis.hvals(_KEYS)  # type: ignore[misc]
-        except (RedisError, OSError, TimeoutError) as error:
+        except lost() as error:
             raise errors.UpstreamFailed("Redis is away.") from error
         return sorted((key for item in raw if (key := _key(item)) is not None), key=lambda key: (key.created, key.id))
 
@@ -48,7 +51,7 @@ class RedisKeys:
                 pipe.hset(_KEYS, key.digest, key.model_dump_json())
                 pipe.hset(_IDS, key.id, key.digest)
                 await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+        except lost() as error:
             raise errors.UpstreamFailed("Redis is away.") from error
 
     async def delete(self, key_id: str) -> bool:
@@ -60,7 +63,7 @@ class RedisKeys:
                 pipe.hdel(_KEYS, digest)  # type: ignore[arg-type]
                 pipe.hdel(_IDS, key_id)
                 await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
+        except lost() as error:
             raise errors.UpstreamFailed("Redis is away.") from error
         return True
 

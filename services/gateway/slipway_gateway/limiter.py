@@ -8,16 +8,18 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
 from slipway_shared import errors
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.breaker import Breaker
 from slipway_gateway.buckets import Decision, LocalBuckets, Scope, Use, month_of
 from slipway_gateway.keys import Key
+from slipway_gateway.redis_client import lost, script_unknown
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _SAID = {
     "requests": "Too many requests a minute",
@@ -136,7 +138,7 @@ class Limiter:
             decision = await self._call(self._redis, verb, scopes, request, use)
             failed = False
             return decision
-        except (RedisError, OSError, TimeoutError, ValueError):
+        except (*lost(), ValueError):
             failed = True
             self._without_store.inc()
             return self._by(self._spare, verb, scopes, request, use)
@@ -165,7 +167,7 @@ class Limiter:
             self._sha = await redis.script_load(self._script)
         try:
             raw: Any = await redis.evalsha(self._sha, len(names), *names, *given, *numbers)  # type: ignore[misc]
-        except NoScriptError:  # the store was restarted or flushed
+        except script_unknown():  # the store was restarted or flushed
             raw = await redis.eval(self._script, len(names), *names, *given, *numbers)  # type: ignore[misc]
         left = [int(number) for number in raw[4:]]
         pairs = tuple(zip(left[::2], left[1::2], strict=True))

@@ -7,13 +7,15 @@ import sqlite3
 import time
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from slipway_shared import errors
 
 from slipway_gateway.database import Database
+from slipway_gateway.redis_client import lost
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 MAX_MEMORY_BYTES = 64 << 20
 """What the shelf of one process holds; the oldest falls off."""
@@ -176,5 +178,5 @@ async def _reached(work: Any) -> Any:
     # The client types its answers for every mode and protocol at once.
     try:
         return await work
-    except (RedisError, OSError, TimeoutError) as error:
+    except lost() as error:
         raise away() from error

@@ -1,5 +1,9 @@
 """`python -m slipway_safety_filter [--port N]`."""
 
+import gc
+
+gc.disable()  # a sixth of a start went into looking for garbage among imports; `run` turns it on when the service is up
+
 from slipway_shared.service import run
 
 from slipway_safety_filter.app import create_app

@@ -8,13 +8,14 @@ It knows Redis. It refuses to know what a line is.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING, Any
 
 from slipway_gateway.batches.record import Batch
 from slipway_gateway.batches.store import KEPT_SECONDS, MAX_LIVE, away, too_many
+from slipway_gateway.redis_client import lost
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _LIVE = "slipway:batches"
 _PAGE = 50
@@ -138,7 +139,7 @@ async def _reached(work: Any) -> Any:
     # The client types its answers for every mode and protocol at once.
     try:
         return await work
-    except (RedisError, OSError, TimeoutError) as error:
+    except lost() as error:
         raise away() from error
 
 
