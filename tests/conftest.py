@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 import pytest
+from slipway_cli import places, weights
 
 _connect = socket.socket.connect
 
@@ -15,6 +16,11 @@ def _loopback_only(self: socket.socket, address: Any) -> None:
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             raise AssertionError(f"a test tried to reach {host}; tests talk to loopback only")
     _connect(self, address)
+
+
+def pytest_sessionstart() -> None:
+    """The embedded models are whole, as after `make setup`."""
+    weights.restore(places.project_root() / "models")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -138,7 +138,7 @@ def _verify(folder: Path, file: ModelFile) -> None:
     if path.suffix not in ALLOWED_SUFFIXES:
         raise ManifestError(f"{file.path!r} is not of a kind that is ever loaded ({', '.join(sorted(ALLOWED_SUFFIXES))})")
     if not path.is_file():
-        raise ManifestError(f"{path} is missing")
+        raise ManifestError(f"{path} is missing (make setup puts the embedded models together)")
     if path.stat().st_size != file.bytes:
         raise ManifestError(f"{path} has {path.stat().st_size} bytes, its manifest says {file.bytes}")
     if _sha256(path) != file.sha256:

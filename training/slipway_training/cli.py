@@ -144,6 +144,23 @@ def export_ort_command(
         console.print(f"wrote {export_ort(flavor, to, platform)}")
 
 
+@export_app.command("borrow")
+def export_borrow_command(
+    graph: Annotated[Path, typer.Argument(help="an int8 model.onnx below models/ that was tuned from MiniLM, tokenizer.json beside it")],
+    models: Annotated[Path, typer.Option(help="the folder of the embedded models")] = Path("models"),
+) -> None:
+    """Write the form in which the repository keeps an embedded encoder: without its word table, which MiniLM's package lends.
+
+    `make setup` and `slipway up` put the file together again, byte for byte.
+    """
+    console = Console()
+    with told(console):
+        from slipway_training.export.borrow import borrow
+
+        written = borrow(graph, models)
+        console.print(f"wrote {written} ({written.stat().st_size:,} bytes instead of {graph.stat().st_size:,})")
+
+
 @export_app.command("adapter")
 def export_adapter_command(
     peft: Annotated[Path, typer.Argument(help="a PEFT folder: adapter_config.json, adapter_model.safetensors")],

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from slipway_cli import answers, api, ingest, launch, models, places, secret, state
+from slipway_cli import answers, api, ingest, launch, models, places, secret, state, weights
 
 QUESTION = "What port does the edge listen on?"
 
@@ -22,6 +22,7 @@ def run(console: Console, timeout: float, *, quick: bool) -> None:
             console.print("[green]Slipway is up already.[/]")
             show_urls(console, home, now)
             return
+        weights.restore(places.project_root() / "models")
         choice = models.choose(places.project_root())
         if choice.note:
             console.print(f"[yellow]{choice.note}[/]", highlight=False)

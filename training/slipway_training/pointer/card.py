@@ -81,6 +81,7 @@ def _commands(legs: int) -> str:
         "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
         f"python -m slipway_training train pointer run.out=runs/pointer run.minutes=75\n{further if legs > 1 else ''}"
         f"python -m slipway_training export pointer {last} --to models/slipway-reader\n"
+        "python -m slipway_training export borrow models/slipway-reader/int8/model.onnx\n"
         "python -m slipway_training evaluate reader --flavor models/slipway-reader/int8 --report eval-int8.json --write\n"
         f"python -m slipway_training export card {last} --to models/slipway-reader --eval int8=eval-int8.json\n```\n"
     )
