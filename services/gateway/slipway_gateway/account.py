@@ -4,8 +4,7 @@ It knows tokens and prices. It refuses to know the model's tokenizer: the exact 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,8 +30,7 @@ class Price(BaseModel):
     output: float = Field(ge=0, le=1e6)
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a request may take, in tokens, before anybody counted them."""
 
     prompt: int

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from slipway_shared import errors
 
@@ -18,8 +19,7 @@ RETRY_SECONDS = 1.0
 MOST_RETRY_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """What a request asks of a pool: estimated tokens, and its place in the order (a lower `priority` is sooner)."""
 
     prompt: int

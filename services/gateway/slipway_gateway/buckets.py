@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from slipway_gateway.keys import Limits
 
@@ -25,8 +26,7 @@ class Scope:
         object.__setattr__(self, "numbers", numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """What one request takes: reserved by an estimate, settled by what it was."""
 
     requests: int = 1
@@ -35,8 +35,7 @@ class Use:
     stream: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`scope` and `dimension` name what refused. `left` holds (requests, tokens) per scope."""
 
     admitted: bool
@@ -121,7 +120,7 @@ class LocalBuckets:
 
     @staticmethod
     def _left(states: Sequence[_State]) -> tuple[tuple[int, int], ...]:
-        return tuple((math.floor(state.requests), math.floor(state.tokens)) for state in states)
+        return tuple([(math.floor(state.requests), math.floor(state.tokens)) for state in states])  # a list is half a generator's time
 
 
 def _refusals(state: _State, use: Use, now: float) -> list[tuple[str, float]]:

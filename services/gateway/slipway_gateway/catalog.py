@@ -6,7 +6,6 @@ It knows a model's card. It refuses to know how a model is asked, and never keep
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -80,7 +79,7 @@ class Catalog:
     async def _together(self, context: RequestContext) -> None:
         """A refresh that everybody waits for who needs one now: a thousand callers of a gateway that has just started must not each ask for the list."""
         if self._awaited is None or self._awaited.done():
-            self._awaited = asyncio.ensure_future(self._refresh(replace(context, deadline=None)))
+            self._awaited = asyncio.ensure_future(self._refresh(context._replace(deadline=None)))
             self._awaited.add_done_callback(_seen)
         await asyncio.shield(self._awaited)
 

@@ -1,7 +1,6 @@
 """From a body to an Ask: the way in that chat and responses share. It validates, finds the model's card, checks the key's scope and opens the account."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from fastapi import Request
 from slipway_shared import errors
@@ -48,7 +47,7 @@ class Desk:
             raise errors.BadRequest("n must be 1 where a reader answers from passages.", param="n")
         wanted, estimate = wishes(headers_of(request.scope)), estimate_chat(asked)
         if wanted.device_class is not None:
-            context = replace(context, device_class=wanted.device_class)
+            context = context._replace(device_class=wanted.device_class)
         # A name that nobody could look up must not become a metric's label.
         account = await self._accounts.open(key, context.span_id, asked.model if card.owned_by else "unknown", estimate)
         permit = await self.admit(request, asked.model, Load(estimate.prompt, estimate.answer, asked.priority), wanted, context, account)

@@ -8,6 +8,7 @@ import ssl
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from slipway_gateway.answer import Answer, Late, Unreachable
@@ -41,8 +42,7 @@ class Origin:
         return cls(parts.hostname, parts.port or (443 if secure else 80), secure, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"))
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """How long an exchange may take in all (None: for ever), to connect, and between two pieces; seconds."""
 
     total: float | None

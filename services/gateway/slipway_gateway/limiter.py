@@ -6,9 +6,8 @@ It knows scopes and headers. It refuses to know how tokens are estimated, and ne
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slipway_shared import errors
 from slipway_shared.metrics import Metrics
@@ -38,8 +37,7 @@ class LimitReached(errors.RateLimited):
         return {**super().headers(), **self.limits}
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What was reserved for one request, to be settled once."""
 
     request: str
@@ -81,7 +79,7 @@ class Limiter:
         if not grant.scopes:
             return grant
         decision = await self._take(grant.scopes, grant.request, more)
-        use = replace(grant.use, tokens=grant.use.tokens + more.tokens, micros=grant.use.micros + more.micros)
+        use = grant.use._replace(tokens=grant.use.tokens + more.tokens, micros=grant.use.micros + more.micros)
         return Grant(grant.request, grant.scopes, use, decision)
 
     async def _take(self, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:

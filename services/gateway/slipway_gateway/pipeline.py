@@ -61,11 +61,12 @@ class Pipeline:
         document = orjson.loads(raw)
         ask.account.exact(document.get("usage") or {})
         if evidence.wanted:
-            return orjson.dumps(await self._guarded(ask, finish(ask, evidence, document, self._count)))
-        self._count(Outcome("answer", None))
+            document = finish(ask, evidence, document, self._count)
+        else:
+            self._count(Outcome("answer", None))
+        changed = await self._guarded(ask, document)
         # What nobody had to change leaves as it came, byte for byte.
-        guarded = await self._guarded(ask, document)
-        return raw if not self._safety.present or guarded == orjson.loads(raw) else orjson.dumps(guarded)
+        return orjson.dumps(document) if changed or evidence.wanted else raw
 
     async def stream(self, ask: Ask) -> AsyncGenerator[bytes]:
         """The answer as SSE frames; raises before the first one when there will be none."""
@@ -159,14 +160,20 @@ class Pipeline:
     async def _said(self, ask: Ask, outcome: Outcome) -> bytes:
         """An answer in the gateway's own words; they too come from files, so they are looked at."""
         self._count(outcome)
-        return orjson.dumps(await self._guarded(ask, Writer(ask.request.model).completion(outcome, no_tokens())))
+        document = Writer(ask.request.model).completion(outcome, no_tokens())
+        await self._guarded(ask, document)
+        return orjson.dumps(document)
 
-    async def _guarded(self, ask: Ask, document: dict[str, Any]) -> dict[str, Any]:
+    async def _guarded(self, ask: Ask, document: dict[str, Any]) -> bool:
+        """Makes `document` fit to be shown; whether anything of it had to be changed."""
         if not self._safety.present:
-            return document
+            return False
+        changed = bool(ask.hidden)
         for choice in document["choices"]:
-            message = choice["message"]
-            if not await self._safety.answered(choice, ask.context, ask.protected()):
+            shown = await self._safety.answered(choice, ask.context, ask.protected())
+            changed |= shown != "as it is"
+            if shown == "refused":
+                message = choice["message"]
                 message.pop("tool_calls", None)
                 message.update(content=None, refusal=REFUSAL, annotations=[{"type": "safety", "reason": errors.Blocked.code}])
                 choice["finish_reason"], choice["logprobs"] = "content_filter", None
@@ -175,7 +182,7 @@ class Pipeline:
             restorer = Restorer(ask.hidden)
             for choice in document["choices"]:
                 restorer.choice(choice)
-        return document
+        return changed
 
     def _guard(self, ask: Ask) -> Guard:
         protected = ask.protected()

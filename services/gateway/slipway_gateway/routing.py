@@ -5,7 +5,7 @@ It knows headers, predictions and the order of fallbacks. It refuses to ask anyb
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client import Counter
 from slipway_shared import errors
@@ -21,8 +21,7 @@ DEVICES = ("gpu", "x86", "arm", "mobile")
 MOST_MS = 3_600_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """What a request says about how it wants to be answered."""
 
     device_class: str | None = None

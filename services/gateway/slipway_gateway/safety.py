@@ -1,7 +1,7 @@
 """What the gateway does with the safety filter's verdicts on prompts, passages and answers. It knows no policy, and no way to send."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
@@ -19,6 +19,8 @@ _BETWEEN = "\n\x1e\n"
 """Stands between messages in the text that the filter reads, so that a redacted text can be taken apart again."""
 
 MAX_CHECKED = 1 << 20
+Shown = Literal["as it is", "changed", "refused"]
+
 ALLOWED = CheckResponse(verdict="allow", findings=[])
 
 
@@ -75,14 +77,16 @@ class Safety:
         """The verdict on a piece of an answer; `final`: nothing follows it. The `protected` system prompts must not be repeated in it."""
         return await self._verdict(CheckRequest(text=text, side="output", protected=protected, final=final), context)
 
-    async def answered(self, choice: dict[str, Any], context: RequestContext, protected: tuple[str, ...]) -> bool:
-        """Makes a whole choice of a chat completion fit to be shown: its text, its tool calls, and what it cites; False: nothing of it is."""
+    async def answered(self, choice: dict[str, Any], context: RequestContext, protected: tuple[str, ...]) -> Shown:
+        """Makes a whole choice of a chat completion fit to be shown: its text, its tool calls, and what it cites."""
         message: dict[str, Any] = choice["message"]
+        shown: Shown = "as it is"
         if text := message.get("content"):
             verdict = await self.output(text, context, final=True, protected=protected)
             if verdict.verdict == "block":
-                return False
+                return "refused"
             if verdict.verdict == "redact":
+                shown = "changed"
                 spans = spans_of(verdict)
                 choice["logprobs"] = None  # they spell the text that was hidden
                 message["content"] = redacted(text, spans) if verdict.text is None else verdict.text
@@ -98,12 +102,14 @@ class Safety:
                     lambda text, final: self.output(text, context, final=final, protected=protected), [], final=True, overlap=0
                 )
             except Refused:
-                return False
+                return "refused"
             if (instead := track.show(end)) is not None:
+                shown = "changed"
                 function["arguments"], choice["logprobs"] = instead, None
-        if message.get("annotations"):
-            message["annotations"] = await self.quotes(message["annotations"], context)
-        return True
+        if annotations := message.get("annotations"):
+            message["annotations"] = await self.quotes(annotations, context)
+            shown = "changed" if message["annotations"] is not annotations else shown
+        return shown
 
     async def quotes(self, annotations: list[dict[str, Any]], context: RequestContext) -> list[dict[str, Any]]:
         """The same annotations; passages that they quote are redacted as an answer is, and left out where the policy blocks them."""

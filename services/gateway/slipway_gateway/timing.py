@@ -1,8 +1,7 @@
 """Where a request's time went, stage by stage. It knows names and milliseconds, and refuses to know what a stage does."""
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from types import TracebackType
 
 from slipway_shared.metrics import Metrics
 
@@ -17,16 +16,14 @@ class Stages:
         self._started = started
         self._seconds: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Generator[None]:
+    def stage(self, name: str) -> "Stage":
         """Times the block, also when it fails; a stage entered twice adds up."""
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            seconds = time.monotonic() - begun
-            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
-            self._metrics.histogram("slipway_stage_seconds", stage=name).observe(seconds)
+        return Stage(self, name)
+
+    def took(self, name: str, seconds: float) -> None:
+        """Adds `seconds` to a stage."""
+        self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+        self._metrics.histogram("slipway_stage_seconds", stage=name).observe(seconds)
 
     def mark(self, name: str) -> float:
         """Notes, once, the seconds from the request's start to now under `name`, and returns them."""
@@ -39,3 +36,18 @@ class Stages:
     def summary(self) -> str:
         """`header` and the total, for the comment that ends a stream."""
         return f"{self.header()};total={(time.monotonic() - self._started) * 1000:.1f}".lstrip(";")
+
+
+class Stage:
+    """A block that one stage takes."""
+
+    __slots__ = ("_begun", "_name", "_stages")
+
+    def __init__(self, stages: Stages, name: str) -> None:
+        self._stages, self._name = stages, name
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stages.took(self._name, time.monotonic() - self._begun)

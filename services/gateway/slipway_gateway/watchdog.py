@@ -7,7 +7,6 @@ somebody lately has proved itself. It refuses to judge answers: a refusal of the
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -64,7 +63,7 @@ class Watchdog:
 
     async def _asked(self, pool: Pool) -> str | None:
         """Why `pool` cannot be asked; None when it can."""
-        mine = replace(context.from_headers({}, trusted=False), tenant=TENANT).with_deadline(PATIENCE_SECONDS)
+        mine = context.from_headers({}, trusted=False)._replace(tenant=TENANT).with_deadline(PATIENCE_SECONDS)
         try:
             known = {card.id for card in await self._catalog.cards(mine)}
             model = min(known & pool.models, default="none")

@@ -232,13 +232,13 @@ class Connection(asyncio.Protocol):
 
 def request_head(method: str, target: str, authority: str, headers: Mapping[str, str], body: Body) -> bytes:
     """The head of a request. Raises ValueError where a value would end its line."""
-    lines = [f"{method} {target} HTTP/1.1", f"host: {authority}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if isinstance(body, bytes):
-        lines.append(f"content-length: {len(body)}")
-    elif body is not None and "content-length" not in headers:
-        lines.append("transfer-encoding: chunked")
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or target.count(" "):
+    head, lines = f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n", 2 + len(headers)
+    for name, value in headers.items():
+        head += f"{name}: {value}\r\n"
+    if head.count("\n") != lines or head.count("\r") != lines or " " in target:
         raise ValueError("A header's value or a path holds a line break or a blank.")
-    return f"{head}\r\n\r\n".encode("latin-1")
+    if isinstance(body, bytes):
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode("latin-1")
+    if body is not None and "content-length" not in headers:
+        head += "transfer-encoding: chunked\r\n"
+    return f"{head}\r\n".encode("latin-1")

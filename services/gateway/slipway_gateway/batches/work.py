@@ -64,7 +64,9 @@ class Work:
         self._owner = owner
         self._tools = tools
         self._store = tools.store
-        self._context = RequestContext(batch.id, secrets.token_hex(16), secrets.token_hex(8), sampled=False, tenant=batch.tenant)
+        self._context = RequestContext(
+            batch.id, secrets.token_hex(16), secrets.token_hex(8), time.monotonic(), sampled=False, tenant=batch.tenant
+        )
         self._size = batch.size
         self._ending: Status | None = batch.ending
         self._stopping = asyncio.Event()
