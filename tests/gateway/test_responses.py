@@ -197,6 +197,13 @@ async def test_tool_calls_are_joined_and_their_names_come_once() -> None:
     run = Events(head, "x")
     told = [json.loads(raw.split(b"data: ")[1]) async for raw in run.run(frames())]
     assert run.final is not None
+
+    async def at_once() -> AsyncGenerator[bytes]:
+        yield b"".join([raw async for raw in frames()])
+
+    together = Events(head, "x")
+    assert len([raw async for raw in together.run(at_once())]) == len(told) and together.final is not None
+    assert alike(together.final) == alike(run.final)
     calls = [{"id": f"call_{n}", "type": "function", "function": {"name": "look_up", "arguments": "".join(pieces)}} for n in (0, 1)]
     message = {"role": "assistant", "content": None, "tool_calls": calls}
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}

@@ -23,7 +23,8 @@ async def stream(deltas: list[dict[str, Any]]) -> list[dict[str, Any]]:
         yield writer.delta({}, "stop")
         yield Frame(b"data: [DONE]\n\n")
 
-    out = [frame async for frame in Restorer(VALUES).run(frames())]
+    restorer = Restorer(VALUES)
+    out = [restorer.frame(frame) async for frame in frames()]
     assert out[-1].done
     return [choice["delta"] for frame in out for choice in frame.choices]
 
@@ -79,8 +80,9 @@ async def test_choices_of_one_answer_do_not_mix() -> None:
             yield writer.delta({"content": text}, index=index)
 
     said: dict[int, str] = {}
-    async for frame in Restorer(VALUES).run(frames()):
-        for choice in frame.choices:
+    restorer = Restorer(VALUES)
+    async for frame in frames():
+        for choice in restorer.frame(frame).choices:
             said[choice["index"]] = said.get(choice["index"], "") + choice["delta"].get("content", "")
     assert said == {0: 'a ada"@example.org', 1: "b +44 20 7946 0000"}
 

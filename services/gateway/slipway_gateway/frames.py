@@ -3,6 +3,7 @@
 It knows where a frame ends and what stands in it. A frame that nobody changes is passed on byte for byte. It refuses to decide what is shown.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable
@@ -70,7 +71,8 @@ def said(choice: dict[str, Any]) -> str:
 
 
 def _parse(raw: bytes) -> dict[str, Any] | None:
-    payload = next(sse.FrameReader().feed(raw), None)
+    plain = raw.startswith(b"data: {") and raw.find(b"\n") == len(raw) - 2  # as most are: one line, and the empty one that ends it
+    payload = raw[6:-2] if plain else next(sse.FrameReader().feed(raw), None)
     if payload is None or payload == b"[DONE]":
         return None
     try:
@@ -153,6 +155,13 @@ async def relay(upstream: Upstream, answer: Answer) -> AsyncGenerator[Frame]:
     async for batch in batches(upstream, answer):
         for frame in batch:
             yield frame
+
+
+async def singly(frames: AsyncGenerator[Frame]) -> AsyncGenerator[list[Frame]]:
+    """`frames`, each in a list of its own: for those who take them in groups where nobody groups."""
+    async with contextlib.aclosing(frames):
+        async for frame in frames:
+            yield [frame]
 
 
 def _problem(frame: Frame) -> errors.SlipwayError | None:

@@ -8,6 +8,7 @@ or block.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -44,18 +45,24 @@ class Guard:
 
     async def run(self, frames: AsyncGenerator[Frame]) -> AsyncGenerator[Frame]:
         """The frames whose text may be shown; ends with a refusal when some may not."""
+        async with contextlib.aclosing(self.groups(frames)) as groups:
+            async for group in groups:
+                for frame in group:
+                    yield frame
+
+    async def groups(self, frames: AsyncGenerator[Frame]) -> AsyncGenerator[list[Frame]]:
+        """The same frames; those that became free together are in one list."""
         try:
             async with Inbox(frames, self._window) as inbox:
                 more = True
                 while more:
                     more = await self._next(inbox)
-                    for shown in await self._checked(inbox, wait=not more):
+                    if shown := await self._checked(inbox, wait=not more):
                         yield shown
-                for shown in await self._release(final=True):
+                if shown := await self._release(final=True):
                     yield shown
         except Refused:
-            for shown in self._refusal():
-                yield shown
+            yield self._refusal()
         finally:
             if self._checking is not None:
                 self._checking.cancel()

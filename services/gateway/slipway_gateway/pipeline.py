@@ -11,6 +11,7 @@ It refuses to know HTTP, engines, and how a frame looks.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,7 @@ from slipway_shared.metrics import Metrics
 from slipway_gateway.ask import Ask
 from slipway_gateway.draft import Drafts, finish
 from slipway_gateway.evidence import NOTHING, Evidence
-from slipway_gateway.frames import Frame, Writer, no_tokens
+from slipway_gateway.frames import Frame, Writer, no_tokens, singly
 from slipway_gateway.guard import REFUSAL, Guard
 from slipway_gateway.judge import Outcome, abstain, instead
 from slipway_gateway.leaves import Leaves, Parts
@@ -76,13 +77,16 @@ class Pipeline:
                 yield together
             return
         frames = self._shown(ask, evidence)
-        if self._safety.present:
-            frames = self._guard(ask).run(frames)
-        if ask.hidden:
-            frames = Restorer(ask.hidden).run(frames)
-        async for frame in frames:
-            if (raw := self._sent(ask, await self._quoting(ask, frame), ask.wants_usage)) is not None:
-                yield raw
+        restorer, wants_usage = Restorer(ask.hidden) if ask.hidden else None, ask.wants_usage
+        async with contextlib.aclosing(self._guard(ask).groups(frames) if self._safety.present else singly(frames)) as groups:
+            async for group in groups:
+                pieces: list[bytes] = []
+                for frame in group:
+                    told = await self._quoting(ask, restorer.frame(frame) if restorer is not None else frame)
+                    if (raw := self._sent(ask, told, wants_usage)) is not None:
+                        pieces.append(raw)
+                if pieces:
+                    yield b"".join(pieces)
 
     async def _quoting(self, ask: Ask, frame: Frame) -> Frame:
         """`frame` with what it quotes from passages looked at, as an answer is."""

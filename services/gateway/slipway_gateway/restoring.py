@@ -5,8 +5,7 @@ It refuses to know policies; offsets are characters.
 """
 
 import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -42,13 +41,8 @@ class Restorer:
         if message.get("annotations"):
             message["annotations"] = moved(message["annotations"], self._spans.get(choice.get("index", 0), []))
 
-    async def run(self, frames: AsyncGenerator[Frame]) -> AsyncGenerator[Frame]:
-        """The frames of an answer as the caller reads them."""
-        async with aclosing(frames):
-            async for frame in frames:
-                yield self._frame(frame)
-
-    def _frame(self, frame: Frame) -> Frame:
+    def frame(self, frame: Frame) -> Frame:
+        """The next frame of a stream as its caller reads it."""
         choices = [self._delta(choice) for choice in frame.choices]
         if choices == frame.choices:
             return frame

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from slipway_shared import errors
 
-from slipway_gateway.frames import Frame
+from slipway_gateway.frames import Cutter, Frame
 from slipway_gateway.responses.output import Document, Head, call_item, ended, message_item, new_id, search_item, usage_of
 
 
@@ -28,16 +28,16 @@ class Events:
 
     async def run(self, frames: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         """The events. A failure before the first frame is raised; after it, the stream ends with `response.failed`."""
-        begun = False
+        begun, cutter = False, Cutter()
         try:
-            async for raw in frames:
-                frame = Frame(raw)
+            async for together in frames:
                 if not begun:
                     begun = True
                     for event in self._begin():
                         yield event
-                for event in self._frame(frame):
-                    yield event
+                for raw in cutter.feed(together):
+                    for event in self._frame(Frame(raw)):
+                        yield event
         except errors.SlipwayError as error:
             if not begun:
                 raise
