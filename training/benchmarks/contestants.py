@@ -1,4 +1,4 @@
-"""The contestants of the training benchmark, each run on its own: `python contestants.py ours|trainer SPEC OUT` prints one JSON line, the Trainer also
+"""The contestants of the training benchmark, each run on its own: `python contestants.py ours|trainer SPEC OUT` prints one JSON line, each also
 under torchrun, as data-parallel processes.
 
 It knows our loop, Hugging Face's Trainer, and how both are timed and evaluated alike. It refuses to know rounds and reports.
@@ -85,7 +85,7 @@ def config_of(spec: Spec, out: str) -> Any:
             "data": {"packed": spec.rows, "curriculum": False},
             "optim": {
                 "learning_rate": spec.learning_rate, "warmup_share": 0.0, "floor_share": 0.0, "batch_tokens": spec.batch_rows * context,
-                "micro_rows": spec.micro_rows, "spike": 0.0,
+                "micro_rows": max(1, spec.micro_rows // int(os.environ.get("WORLD_SIZE", "1"))), "spike": 0.0,
             },
             "run": {
                 "seed": spec.seed, "threads": spec.threads, "tokens": spec.steps * spec.batch_rows * context, "precision": spec.precision,
@@ -112,6 +112,11 @@ def ours(spec: Spec, out: Path) -> Result:
         clock.tick()
         losses.append(step.loss)
 
+    def timed(*_: Any) -> None:
+        clock.tick()
+
+    if loop.rank > 0:  # on_step is called in the first process alone
+        loop.optimizers[0].register_step_post_hook(timed)
     loop.train(on_step)
     return _result(spec, clock, losses, loop.plain.llama, rows.packed, loop.order.held_out)
 
@@ -172,7 +177,7 @@ def _result(spec: Spec, clock: Clock, losses: list[float], model: Any, packed: A
         tokens / wall,
         cpu,
         peak,
-        float(np.mean(losses)),
+        float(np.mean(losses)) if losses else float("nan"),
         _held_out(model, packed, held_out),
         sum(p.numel() for p in model.parameters()),
     )

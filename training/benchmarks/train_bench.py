@@ -2,7 +2,7 @@
 
 Both get the same start, the same rows in the same order, the same precision, AdamW settings, clipping and cosine, and are evaluated by the same code on the same
 held-out rows. Each round runs each contestant in a process of its own, in turn, so that a busy machine disturbs all alike; medians over rounds are shown.
-With two or more threads the Trainer is run in both ways that it has on a CPU: one process with a team of threads, and data-parallel processes of one thread.
+With two or more threads both are run in both ways that they have on a CPU: one process with all threads, and data-parallel processes of one thread (torchrun).
 """
 
 import argparse
@@ -20,7 +20,11 @@ from typing import Any
 
 from contestants import SHAPES, Result, Spec, config_of
 
-TITLES = {"ours": "our loop", "trainer": "HF Trainer", "trainer_processes": "HF Trainer, torchrun"}
+TITLES = {
+    "ours": "our loop", "ours_processes": "our loop, torchrun", "trainer": "HF Trainer", "trainer_processes": "HF Trainer, torchrun",
+}  # fmt: skip
+PAIRS = (("ours", "trainer"), ("ours", "trainer_processes"), ("ours_processes", "trainer_processes"), ("ours_processes", "trainer"))
+"""Whose figures are divided by whose, where both ran."""
 
 
 def pipeline_rate(rows: Path, batch_rows: int, seed: int) -> float:
@@ -44,10 +48,16 @@ def pipeline_rate(rows: Path, batch_rows: int, seed: int) -> float:
 def child(which: str, spec: Spec, out: Path) -> Result:
     """One contestant in a process of its own, or in as many as `spec` has threads; raises RuntimeError with its last words."""
     start, threads = [sys.executable], spec.threads
-    if which == "trainer_processes":
+    if which.endswith("_processes"):
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(threads)]
         threads = 1
-    words = [*start, str(Path(__file__).with_name("contestants.py")), which, json.dumps(asdict(replace(spec, threads=threads))), str(out)]
+    words = [
+        *start,
+        str(Path(__file__).with_name("contestants.py")),
+        which.removesuffix("_processes"),
+        json.dumps(asdict(replace(spec, threads=threads))),
+        str(out),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     lines = done.stdout.strip().splitlines()
@@ -60,7 +70,7 @@ def contest(spec: Spec, rounds: int, out: Path, say: Callable[[str], None], *, g
     """Rounds of all contestants, the order turned in every round. `go_on` takes what a call with the same spec has left in `out`/rounds.jsonl."""
     results: dict[str, list[Result]] = {"ours": [], "trainer": []}
     if spec.threads > 1 and not cuda_is_here():
-        results["trainer_processes"] = []
+        results |= {"trainer_processes": [], "ours_processes": []}
     kept = out / "rounds.jsonl"
     if not go_on:
         kept.unlink(missing_ok=True)
@@ -104,18 +114,18 @@ def summary(spec: Spec, results: dict[str, list[Result]], out: Path) -> dict[str
     pipe = pipeline_rate(Path(spec.rows), spec.batch_rows, spec.seed)
     return {
         "spec": asdict(spec), "shape": SHAPES[spec.shape], "parameters": results["ours"][0].parameters, "device": _device(), "medians": middle,
-        "gains": {name: _gain(results, middle, name) for name in results if name != "ours"},
+        "gains": {f"{one}/{other}": _gain(results, middle, one, other) for one, other in PAIRS if {one, other} <= results.keys()},
         "pipeline_tokens_per_second": pipe, "pipeline_ratio": pipe / middle["ours"]["tokens_per_second"],
         "rounds": {name: [asdict(r) for r in runs] for name, runs in results.items()},
     }  # fmt: skip
 
 
-def _gain(results: dict[str, list[Result]], middle: dict[str, dict[str, float]], peer: str) -> dict[str, Any]:
-    """Our loop over `peer`: tokens/s by medians and by round, CPU time, and the difference of the held-out losses in nats."""
-    ours, theirs = middle["ours"], middle[peer]
+def _gain(results: dict[str, list[Result]], middle: dict[str, dict[str, float]], one: str, peer: str) -> dict[str, Any]:
+    """`one` over `peer`: tokens/s by medians and by round, CPU time, and the difference of the held-out losses in nats."""
+    ours, theirs = middle[one], middle[peer]
     return {
         "ratio": ours["tokens_per_second"] / theirs["tokens_per_second"],
-        "ratios": [a.tokens_per_second / b.tokens_per_second for a, b in zip(results["ours"], results[peer], strict=True)],
+        "ratios": [a.tokens_per_second / b.tokens_per_second for a, b in zip(results[one], results[peer], strict=True)],
         "cpu_ratio": theirs["cpu_seconds"] / ours["cpu_seconds"],
         "held_out_gap": ours["held_out"] - theirs["held_out"],
     }
@@ -149,9 +159,8 @@ def draw(made: dict[str, Any], path: Path) -> None:
         left.bar(place, made["medians"][name]["tokens_per_second"], 0.6, label=name)
         left.scatter([place] * len(runs), [r["tokens_per_second"] for r in runs], color="black", s=10, zorder=3)
         right.bar(place, made["medians"][name]["peak_mb"], 0.6)
-    gains = ", ".join(f"{gain['ratio']:.2f}x" for gain in made["gains"].values())
-    for axis, title in ((left, f"tokens/s, median of rounds ({gains})"), (right, "peak memory, MiB")):
-        axis.set_xticks(range(len(made["rounds"])), [TITLES[name].replace(", ", ",\n") for name in made["rounds"]], fontsize=8)
+    for axis, title in ((left, "tokens/s, median of rounds"), (right, "peak memory, MiB")):
+        axis.set_xticks(range(len(made["rounds"])), [TITLES[name].replace(", ", ",\n") for name in made["rounds"]], fontsize=7)
         axis.set_title(title, fontsize=9)
         axis.grid(alpha=0.3, axis="y")
     figure.savefig(path, metadata={"Date": None})
@@ -171,12 +180,13 @@ def table(made: dict[str, Any]) -> str:
             f"| {m['train_loss']:.4f} | {m['held_out']:.4f} |"
         )
     tail = [
-        f"{gain['ratio']:.2f}x the tokens/s of {TITLES[name]} (by round: {', '.join(f'{r:.2f}' for r in gain['ratios'])}), {gain['cpu_ratio']:.2f}x by CPU time, "
-        f"held-out difference {gain['held_out_gap']:+.4f} nats."
-        for name, gain in made["gains"].items()
+        f"- {TITLES[one]}: {gain['ratio']:.2f}x the tokens/s of {TITLES[peer]} (by round: {', '.join(f'{r:.2f}' for r in gain['ratios'])}), "
+        f"{gain['cpu_ratio']:.2f}x by CPU time, held-out difference {gain['held_out_gap']:+.4f} nats."
+        for pair, gain in made["gains"].items()
+        for one, _, peer in (pair.partition("/"),)
     ]
     tail.append(
-        f"Rows are read at {made['pipeline_tokens_per_second']:,.0f} tokens/s, {made['pipeline_ratio']:,.0f}x what the model takes."
+        f"\nRows are read at {made['pipeline_tokens_per_second']:,.0f} tokens/s, {made['pipeline_ratio']:,.0f}x what the model takes."
     )
     return "\n".join([head, "", *rows, "", *tail])
 
