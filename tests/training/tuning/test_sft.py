@@ -44,13 +44,6 @@ def test_the_tiny_command_leaves_a_model_that_learnt_and_no_pickle(tmp_path: Pat
     assert (tmp_path / "loss.svg").stat().st_size > 2000
 
 
-def test_several_processes_are_refused_before_they_write_the_same_files(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="without torchrun"):
-        recipe("sft").start(tiny("sft", tmp_path / "run"), QUIET)
-    assert not (tmp_path / "run").exists()
-
-
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path, tiny: Any) -> None:
     words = ("data.made=80", "run.checkpoint_every_steps=7")
     whole, parts = tiny("sft", tmp_path / "whole", *words), tiny("sft", tmp_path / "parts", *words)

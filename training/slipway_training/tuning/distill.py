@@ -18,7 +18,7 @@ from transformers import Trainer as HfTrainer
 from transformers import TrainingArguments
 
 from slipway_training.errors import CheckpointError, ConfigError
-from slipway_training.tuning import finish, rows
+from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, make_base, open_base, weights_digest
 from slipway_training.tuning.config import DistillConfig, Divergence
 from slipway_training.tuning.divergence import divergence
@@ -70,6 +70,7 @@ class Collator:
 
 def run(config: DistillConfig, console: Console) -> bool:
     """Distil to the end and write `hf/` (True), or to a signal (False). Raises TrainingError."""
+    processes.alone("distill")
     folder = Path(config.run.out)
     found = rows.read_rows(config.data)
     student = open_base(base_folder(config, found, folder))

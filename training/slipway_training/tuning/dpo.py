@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from slipway_training.errors import ConfigError, StackMissing
-from slipway_training.tuning import finish, rows
+from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, open_base, weights_digest
 from slipway_training.tuning.config import DpoConfig
 from slipway_training.tuning.plan import tuning_rows
@@ -41,6 +41,7 @@ class Trainer(SafeCheckpoints, DPOTrainer):
 
 def run(config: DpoConfig, console: Console) -> bool:
     """Tune to the end and write `hf/` (True), or to a signal (False). Raises TrainingError."""
+    processes.alone("dpo")
     folder = Path(config.run.out)
     found = rows.read_rows(config.data, pairs=not config.best.samples)
     opened = open_base(base_folder(config, found, folder))

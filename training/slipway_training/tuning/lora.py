@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from slipway_training.errors import ExportError, StackMissing
-from slipway_training.tuning import finish, rows
+from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, weights_digest
 from slipway_training.tuning.config import Adapter, LoraConfig, Targets
 from slipway_training.tuning.plan import tuning_rows
@@ -38,7 +38,10 @@ MERGE_TOLERANCE = 1e-3
 
 def run(config: LoraConfig, console: Console) -> bool:
     """Search (with search.trials), tune, merge, export (with served_model). True when done, False after a signal. Raises TrainingError."""
-    folder = Path(config.run.out)
+    if config.search.trials:
+        processes.alone("the search of lora (search.trials)")
+    shared = processes.join()
+    folder, console = Path(config.run.out), shared.console(console)
     opened, tokens = prepare(config, folder, console)
     adapter = config.adapter
     if config.search.trials:
@@ -53,7 +56,8 @@ def run(config: LoraConfig, console: Console) -> bool:
     trainer = make_trainer(opened, tokens, config, folder, peft_config=peft_config(adapter))
     if not fit(trainer, config, folder, console, "lora"):
         return False
-    _leave(config, adapter, opened, tokens, trainer, before, console)
+    if shared.first:
+        _leave(config, adapter, opened, tokens, trainer, before, console)
     return True
 
 

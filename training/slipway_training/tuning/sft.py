@@ -7,14 +7,13 @@ It knows the order of a run. Rows are tokenized here, so that the loss falls on 
     OUT/hf/, report.json, provenance.json, log.jsonl, loss.svg
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from slipway_training.errors import ConfigError, StackMissing
-from slipway_training.tuning import finish, rows
+from slipway_training.errors import StackMissing
+from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, make_base, open_base, weights_digest
 from slipway_training.tuning.config import SftConfig, TuningConfig
 from slipway_training.tuning.plan import tuning_rows
@@ -36,13 +35,16 @@ class Trainer(SafeCheckpoints, SFTTrainer):
 
 def run(config: SftConfig, console: Console) -> bool:
     """Tune to the end and write `hf/` (True), or to a signal (False). Raises TrainingError."""
-    folder = Path(config.run.out)
+    shared = processes.join()
+    folder, console = Path(config.run.out), shared.console(console)
     opened, tokens = prepare(config, folder, console)
     remember(config, folder, weights_digest(opened.folder), tokens.count)
     before = finish.mean_loss(opened.model, tokens.held_out)
     trainer = make_trainer(opened, tokens, config, folder)
     if not fit(trainer, config, folder, console, "sft"):
         return False
+    if not shared.first:
+        return True
     model: Any = trainer.model
     after = finish.mean_loss(model, tokens.held_out)
     finish.write_hf(model, opened, folder)
@@ -68,16 +70,13 @@ def prepare(config: SftConfig, folder: Path, console: Console) -> tuple[Opened, 
 
 
 def base_folder(config: TuningConfig, found: list[dict[str, Any]], folder: Path) -> Path:
-    """`model.base`, or a made base whose vocabulary comes from the rows. Raises ConfigError under torchrun: each process would write the same files."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(
-            "tuning recipes run in one process: start `slipway train` without torchrun (pretrain is the recipe that shares a run)"
-        )
+    """`model.base`, or a made base whose vocabulary comes from the rows; the first process makes it."""
     folder.mkdir(parents=True, exist_ok=True)
     if config.model.base:
         return Path(config.model.base)
     texts = [m["content"] for row in found for key in ("messages", "prompt", "chosen") for m in row.get(key, ())]
-    return make_base(config.model, texts, folder / "base", config.run.seed)
+    with processes.here().first_before_others():
+        return make_base(config.model, texts, folder / "base", config.run.seed)
 
 
 def make_trainer(opened: Opened, tokens: Tokens, config: SftConfig, folder: Path, **more: Any) -> Trainer:
