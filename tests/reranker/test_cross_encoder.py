@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from slipway_reranker.app import load_scorer
-from slipway_reranker.blend import NO_LEAD, Blend
+from slipway_reranker.blend import NO_LEAD, Blend, Enough, expected_signals
 from slipway_reranker.cross_encoder import CrossEncoder, stages
 from slipway_reranker.evidence import Calibration
+from slipway_reranker.overlap import Match
 from slipway_reranker.pairs import SPECIAL_TOKENS, PairReader, PairTokenizer, Reading
 from slipway_reranker.scorer import ScorerMissing
 from slipway_reranker.settings import RerankerSettings
@@ -50,7 +51,9 @@ def encoder(session: Counting, lead: float = NO_LEAD, batch_tokens: int = 4096) 
     pieces.enable_truncation(40)
     reader = PairReader(session, cast(PairTokenizer, pieces), Reading(40, window=True), batch_tokens)
     one = Calibration(0.0, (1.0, 0.0, 0.0))
-    return CrossEncoder("counting", reader, Blend(one, Calibration(0.0, (1.0, 0.0, 20.0)), lead=lead))
+    # Nothing is expected of a passage but what the first stage's score says.
+    alone, scored = (Enough(Calibration(0.0, (0.0, first, 0.0, 0.0, 0.0, 0.0)), lead) for first in (0.0, 20.0))
+    return CrossEncoder("counting", reader, Blend(one, Calibration(0.0, (1.0, 0.0, 20.0)), enough=alone, scored_enough=scored))
 
 
 def relevance(scorer: CrossEncoder, documents: Sequence[str], scores: Sequence[float] | None = None) -> tuple[float, ...]:
@@ -60,10 +63,34 @@ def relevance(scorer: CrossEncoder, documents: Sequence[str], scores: Sequence[f
 def test_reading_ends_where_a_passage_is_far_ahead() -> None:
     session = Counting()
     found = relevance(encoder(session, lead=5.0), ["a"] * 2 + ["answer"] + ["b"] * 17)
-    assert session.pairs == 6
+    assert session.pairs == 4
     assert max(range(20), key=lambda i: found[i]) == 2
-    assert sorted(found[6:], reverse=True) == list(found[6:])
-    assert max(found[6:]) < min(found[:6])
+    assert sorted(found[4:], reverse=True) == list(found[4:])
+    assert max(found[4:]) < min(found[:4])
+
+
+def test_a_passage_of_which_as_much_is_expected_is_read_too() -> None:
+    session, documents = Counting(), ["answer"] + ["a"] * 19
+    relevance(encoder(session, lead=5.0), documents, [0.5] * 20)
+    assert session.pairs == 4
+    relevance(encoder(session, lead=5.0), documents, [0.5] * 19 + [0.9])
+    assert session.pairs == 4 + 20
+
+
+def test_what_is_expected_needs_no_reading() -> None:
+    match = Match(0.5, 0.25, 0.125)
+    assert expected_signals(match, 0, None) == (1.0, 0.0, 0.0, 0.5, 0.25, 0.125)
+    assert expected_signals(match, 1, [0.75, 0.5])[1:3] == (0.5, -0.25)
+
+
+def test_the_usual_shapes_are_read_before_the_first_call() -> None:
+    compiled, plain = Counting(), Counting()
+    compiled.choice = Choice("openvino", True, "as set")
+    encoder(compiled).warm(60)
+    assert set(compiled.widths) == {20, 28, 36, 44}
+    assert compiled.pairs == 4 * (4 + 8)
+    encoder(plain).warm(60)
+    assert len(plain.widths) == 1
 
 
 def test_without_one_that_is_far_ahead_everything_is_read_stage_by_stage() -> None:
@@ -71,8 +98,8 @@ def test_without_one_that_is_far_ahead_everything_is_read_stage_by_stage() -> No
     found = relevance(encoder(session, lead=5.0), ["a"] * 19 + ["answer"])
     assert session.pairs == 20
     assert max(range(20), key=lambda i: found[i]) == 19
-    assert stages(20) == [(0, 6), (6, 12), (12, 20)]
-    assert stages(12) == [(0, 6), (6, 12)]
+    assert stages(20) == [(0, 4), (4, 8), (8, 12), (12, 20)]
+    assert stages(12) == [(0, 4), (4, 8), (8, 12)]
     assert stages(1) == [(0, 1)]
 
 
@@ -95,14 +122,14 @@ def test_batches_hold_the_token_budget() -> None:
     session = Counting()
     relevance(encoder(session, batch_tokens=128), ["a " * 30] * 20)
     assert session.pairs == 20
-    assert len(session.widths) == 6  # stages of 6, 6 and 8 pairs of 31 tokens, four at once
+    assert len(session.widths) == 5  # stages of 4, 4, 4 and 8 pairs of 31 tokens, four at once
 
 
 def test_a_calibration_of_another_form_is_refused(tmp_path: Path) -> None:
     for name in ("model.onnx", "tokenizer.json"):
         shutil.copyfile(EMBEDDED / name, tmp_path / name)
     for raw in (
-        '{"relevance": {"bias": 0, "weights": [1]}, "scored": {"bias": 0, "weights": [1]}, "evidence": {"bias": 0, "weights": [1]}, "lead": 1}',
+        '{"relevance": {"bias": 0, "weights": [1]}, "scored": {"bias": 0, "weights": [1]}, "evidence": {"bias": 0, "weights": [1]}}',
         "[]",
     ):
         (tmp_path / "calibration.json").write_text(raw)

@@ -27,6 +27,8 @@ def create_app(settings: RerankerSettings) -> FastAPI:
         except ScorerMissing as error:
             app.state.log.error("cannot start", cause=str(error))
             raise
+        app.state.lifecycle.waiting_for = "the scorer's first passes"
+        await asyncio.to_thread(scorer.warm, settings.warm_seconds)
         worker = ScoringWorker(scorer, max_waiting=settings.max_waiting)
         # The first call pays for lazy tables and caches; it must not be a user's.
         await worker.score("which passage answers", ["this passage answers", "that one does not"])

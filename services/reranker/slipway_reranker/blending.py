@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from slipway_reranker.blend import NO_LEAD, Blend, evidence_signals, relevance_signals
+from slipway_reranker.blend import NO_LEAD, Blend, Enough, evidence_signals, expected_signals, relevance_signals
 from slipway_reranker.cross_encoder import CrossEncoder, ahead, first_order, stages
 from slipway_reranker.evidence import Calibration, Signals
 from slipway_reranker.fitting import Matrix, auc, balanced, calibration_error, listwise, logistic
@@ -25,19 +25,20 @@ from slipway_reranker.settings import RerankerSettings
 if TYPE_CHECKING:
     from slipway_reranker.calibrate import Listed, Rows
 
-LEADS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, NO_LEAD)
+LEADS = (0.5, 1.0, 1.5, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0, 4.5, 5.0, 6.0, NO_LEAD)
 LOSS = 0.002
-"""nDCG@10 that reading less may cost: a fifth of a point."""
+"""nDCG@10 that reading less may cost on the longest lists, where most is left unread: a fifth of a point."""
 READ_FILES = ("model.onnx", "tokenizer.json", "reading.json", "calibration.json")
 Order = Callable[["Seen"], Matrix]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A list as the scorer sees it: RELEVANCE_SIGNALS [passages, signals], the words' signals, and the order in which passages are read."""
+    """A list as the scorer sees it: RELEVANCE_SIGNALS and EXPECTED_SIGNALS [passages, signals], the words' signals, and the order in which passages are read."""
 
     row: "Listed"
     signals: Matrix
+    before: Matrix
     words: Signals | None
     order: tuple[int, ...]
 
@@ -63,12 +64,14 @@ def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
     scored = all(one.row.scores for one in seen)
     alone = fit_relevance(seen, first=False)
     relevance = fit_relevance(seen, first=True) if scored else alone
-    odds = [_odds(one, relevance) for one in seen]
+    enough = fit_enough(seen, relevance, first=scored)
+    # As the service sees them: of what it does not read it knows only what is expected.
+    odds = [known(one, relevance, enough) for one in seen]
     rows = rows_of([one.row for one in seen], [evidence_signals(o.tolist(), one.words) for o, one in zip(odds, seen, strict=True)])
-    blend = Blend(alone, relevance, fit_evidence(rows), enough([one for one in seen if one.row.relevant], relevance))
+    blend = Blend(alone, relevance, fit_evidence(rows), fit_enough(seen, alone, first=False), enough)
     blend.write(folder / "calibration.json")
     seal(folder)
-    return blend, rows, told(seen, odds, blend)
+    return blend, rows, told(seen, blend)
 
 
 def look(scorer: CrossEncoder, lists: "Sequence[Listed]") -> list[Seen]:
@@ -87,7 +90,8 @@ def look(scorer: CrossEncoder, lists: "Sequence[Listed]") -> list[Seen]:
             relevance_signals(known[row.query, text], place, row.scores[place] if row.scores else None)
             for place, text in enumerate(row.documents)
         ]
-        out.append(Seen(row, np.array(signals), found.words, tuple(first_order(found.matches))))
+        before = [expected_signals(match, place, row.scores or None) for place, match in enumerate(found.matches)]
+        out.append(Seen(row, np.array(signals), np.array(before), found.words, tuple(first_order(found.matches))))
     return out
 
 
@@ -104,13 +108,26 @@ def fit_relevance(seen: Sequence[Seen], *, first: bool) -> Calibration:
     return Calibration(scale.bias, tuple(round(float(scale.weights[0] * weight), 4) for weight in weights))
 
 
-def enough(seen: Sequence[Seen], relevance: Calibration) -> float:
-    """The least lead of the best among those read from which the others need not be read, at a loss of LOSS."""
-    full = np.mean([one.ndcg(_odds(one, relevance)) for one in seen])
-    return next(least for least in LEADS if np.mean([one.ndcg(early(one, relevance, least)) for one in seen]) >= full - LOSS)
+def fit_enough(seen: Sequence[Seen], relevance: Calibration, *, first: bool) -> Enough:
+    """What is expected of a passage before it is read (least squares on the log odds that reading it gave, every set weighing the same), and the least distance
+    to it at which reading may end, at a loss of LOSS on the longest lists. `first`: as in `fit_relevance`."""
+    columns = np.array([True, first, first, True, True, True])
+    shares = np.sqrt(np.repeat(balanced([one.row.set for one in seen]), [len(one.before) for one in seen]))
+    signals = np.concatenate([one.before[:, columns] for one in seen])
+    truths = np.concatenate([_odds(one, relevance) for one in seen])
+    fitted = np.linalg.lstsq(np.hstack([np.ones((len(signals), 1)), signals]) * shares[:, None], truths * shares)[0]
+    weights = np.zeros(len(columns))
+    weights[columns] = fitted[1:]
+    expected = Calibration(round(float(fitted[0]), 4), tuple(round(float(value), 4) for value in weights))
+    right = [one for one in seen if one.row.relevant]
+    longest = max(len(one.order) for one in right)
+    judged = [one for one in right if len(one.order) == longest]
+    full = np.mean([one.ndcg(_odds(one, relevance)) for one in judged])
+    least = (lead for lead in LEADS if np.mean([one.ndcg(early(one, relevance, Enough(expected, lead))) for one in judged]) >= full - LOSS)
+    return Enough(expected, next(least, NO_LEAD))
 
 
-def told(seen: Sequence[Seen], odds: Sequence[Matrix], blend: Blend) -> str:
+def told(seen: Sequence[Seen], blend: Blend) -> str:
     """nDCG@10 within the lists that hold an answer: as given, by the logit, and by the blend fitted on the other sets; what is read; relevance as a chance."""
     lines = ["| set | lists | as given | logit alone | blend | blend with scores | with early exit | passages read |", "|" + "---|" * 8]
     held = [one for one in seen if one.row.relevant]
@@ -119,14 +136,16 @@ def told(seen: Sequence[Seen], odds: Sequence[Matrix], blend: Blend) -> str:
     for name in names:
         others = [one for one in seen if one.row.set != name] or list(seen)
         alone, scored = (fit_relevance(others, first=first) for first in (False, True))
-        found[name] = [_ways(one, alone, scored, blend.lead) for one in held if one.row.set == name]
+        enough = fit_enough(others, scored, first=True)
+        found[name] = [_ways(one, alone, scored, enough) for one in held if one.row.set == name]
     found["all"] = [row for rows in found.values() for row in rows]
     for name, rows in found.items():
         means = np.mean(np.array(rows), axis=0)
         lines.append(f"| {name} | {len(rows)} | {' | '.join(f'{100 * value:.1f}' for value in means[:-1])} | {100 * means[-1]:.0f} % |")
+    odds = [_odds(one, blend.scored) for one in seen]
     values = 1 / (1 + np.exp(-np.concatenate(odds)))
     truths = np.concatenate([np.isin(np.arange(len(o)), one.row.relevant) for o, one in zip(odds, seen, strict=True)])
-    ending = f"relevance as a chance: AUC {auc(values, truths):.3f}, ECE {calibration_error(values, truths):.3f}; reading ends at a lead of {blend.lead}"
+    ending = f"relevance as a chance: AUC {auc(values, truths):.3f}, ECE {calibration_error(values, truths):.3f}; reading ends at a lead of {blend.scored_enough.lead}"
     return "\n".join([*lines, "", "Blends: each set by weights that were fitted on the other sets.", ending])
 
 
@@ -137,26 +156,43 @@ def seal(folder: Path) -> None:
     (folder / "digests.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
 
 
-def early(one: Seen, relevance: Calibration, least: float) -> Matrix:
+def early(one: Seen, relevance: Calibration, enough: Enough) -> Matrix:
     """The log odds that the service ends up with: what it does not read stands below what it read."""
     odds = _odds(one, relevance)
-    end = _ends(one, odds, least)
+    end = _ends(one, odds, enough)
     floor = min(odds[list(one.order[:end])])
     for rank, place in enumerate(one.order[end:], start=end):
         odds[place] = floor - 1 - rank / len(one.order)
     return odds
 
 
-def _ends(one: Seen, odds: Matrix, least: float) -> int:
+def known(one: Seen, relevance: Calibration, enough: Enough) -> Matrix:
+    """What evidence is computed from: the log odds of what is read, and what is expected of the others."""
+    odds, expected = _odds(one, relevance), _expected(one, enough)
+    rest = list(one.order[_ends(one, odds, enough) :])
+    odds[rest] = expected[rest]
+    return odds
+
+
+def _ends(one: Seen, odds: Matrix, enough: Enough) -> int:
     """How many passages are read."""
-    return next((end for _, end in stages(len(one.order)) if ahead(odds[list(one.order[:end])].tolist()) >= least), len(one.order))
+    expected = _expected(one, enough)
+
+    def ends(end: int) -> bool:
+        return ahead(max(odds[list(one.order[:end])]), expected[list(one.order[end:])].tolist()) >= enough.lead
+
+    return next((end for _, end in stages(len(one.order)) if ends(end)), len(one.order))
 
 
-def _ways(one: Seen, alone: Calibration, scored: Calibration, lead: float) -> list[float]:
+def _expected(one: Seen, enough: Enough) -> Matrix:
+    return one.before @ np.array(enough.expected.weights) + enough.expected.bias
+
+
+def _ways(one: Seen, alone: Calibration, scored: Calibration, enough: Enough) -> list[float]:
     odds = _odds(one, scored)
     return [
         one.ndcg(-np.arange(len(one.signals), dtype=float)), one.ndcg(one.signals[:, 0]), one.ndcg(_odds(one, alone)), one.ndcg(odds),
-        one.ndcg(early(one, scored, lead)), _ends(one, odds, lead) / len(one.order),
+        one.ndcg(early(one, scored, enough)), _ends(one, odds, enough) / len(one.order),
     ]  # fmt: skip
 
 

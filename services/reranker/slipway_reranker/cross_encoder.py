@@ -4,25 +4,25 @@ It knows signals, stages and the blend. It refuses to know tokens and graphs (pa
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from slipway_reranker.blend import PLACE_DECAY, Blend, evidence_signals, relevance_signals
+from slipway_reranker.blend import PLACE_DECAY, Blend, evidence_signals, expected_signals, relevance_signals
 from slipway_reranker.evidence import Signals
 from slipway_reranker.overlap import Compared, Match, compare
 from slipway_reranker.pairs import PairReader, Read
 from slipway_reranker.scorer import Scored
 
-STAGES = (6, 12)
+STAGES = (4, 8, 12)
 """After so many passages it is decided whether the others have to be read."""
 
 
 class CrossEncoder:
     """A PairReader's folder with, optionally, `calibration.json` (a Blend) and `digests.json` ({"files": {name: sha256}}).
 
-    The most promising passages are read first. When the best of them is so far ahead of the second that hardly any other will pass it (by `lead`, log odds
-    that the calibration chose for a loss of order of at most a fifth of a point), the others are not read: they keep their order below the least of those that
-    were, as words and place rank them.
+    The most promising passages are read first. When the best of them is so far above what is expected of the others that hardly any will pass it (see Enough; the
+    calibration chose the distance for a loss of order of at most a fifth of a point), the others are not read: they keep their order below the least of those
+    that were, as words and place rank them, and evidence takes what is expected of them.
     """
 
     def __init__(self, name: str, reader: PairReader, blend: Blend) -> None:
@@ -40,18 +40,24 @@ class CrossEncoder:
         """Relevance and evidence by the blend; see the class for what is not read."""
         found = compare(query, documents)
         order = first_order(found.matches)
+        enough = self._blend.enough if scores is None else self._blend.scored_enough
+        expected = [enough.expected.logit(expected_signals(match, place, scores)) for place, match in enumerate(found.matches)]
         odds: dict[int, float] = {}
         truncated: list[int] = []
         for start, end in stages(len(order)):
             seen = self._reader.read(query, documents, order[start:end], found.weight)
             odds |= self._odds(seen, scores)
             truncated += seen.truncated
-            if ahead(odds.values()) >= self._blend.lead:
+            if ahead(max(odds.values()), [expected[place] for place in order[end:]]) >= enough.lead:
                 break
         floor = min(odds.values())
         every = [odds.get(place, floor - 1 - rank / len(order)) for rank, place in sorted(enumerate(order), key=lambda pair: pair[1])]
-        evidence = self._evidence([odds[place] for place in sorted(odds)], found.words)
+        evidence = self._evidence([odds.get(place, expected[place]) for place in range(len(order))], found.words)
         return Scored(tuple(map(chance, every)), evidence, tuple(sorted(truncated)))
+
+    def warm(self, seconds: float) -> None:
+        """See Scorer."""
+        self._reader.warm(sorted({end - start for start, end in stages(20)}), seconds)
 
     def read(self, query: str, documents: Sequence[str], places: Sequence[int], found: Compared) -> Read:
         """The logits of `places`, all of them read: what a calibration is fitted on."""
@@ -74,10 +80,9 @@ def stages(count: int) -> list[tuple[int, int]]:
     return list(zip([0, *ends], ends, strict=False))
 
 
-def ahead(odds: Iterable[float]) -> float:
-    """How far the best stands above the second; 0 for fewer than two."""
-    ranked = sorted(odds, reverse=True)
-    return ranked[0] - ranked[1] if len(ranked) > 1 else 0.0
+def ahead(best: float, others: Sequence[float]) -> float:
+    """How far the best that was read lies above what is expected of the others."""
+    return best - max(others, default=-math.inf)
 
 
 def first_order(matches: Sequence[Match]) -> list[int]:

@@ -63,6 +63,9 @@ class OverlapScorer:
         relevance = tuple((r + PRIOR * math.exp(-i / PRIOR_DECAY)) / (1 + PRIOR) for i, r in enumerate(matched))
         return Scored(relevance, OVERLAP.chance(astuple(signals)) if signals else 0.0)
 
+    def warm(self, seconds: float) -> None:
+        """Nothing to do."""
+
 
 def measure(query: str, documents: Sequence[str]) -> tuple[tuple[float, ...], Signals | None]:
     """The relevance of each document, and what evidence is computed from; None when they share no content word."""

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import numpy as np
 from slipway_shared.encoding.choice import Choice, EngineMissing
-from slipway_shared.encoding.session import Session, open_session
+from slipway_shared.encoding.session import Session, open_session, warm
 from slipway_shared.window import best_window, estimated_tokens
 
 from slipway_reranker.scorer import ScorerMissing
@@ -20,6 +20,7 @@ from slipway_reranker.settings import RerankerSettings
 
 DEFAULT_PAIR_TOKENS = 192
 SPECIAL_TOKENS = 4
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 LONGEST = 256
 """Tokens that a pair may have where a long query needs more than the folder says: a query that is cut is another question. With pairs of 96 tokens, tracebacks
 with their code were ranked 10 points of nDCG@10 worse than search had put them; with these, 2."""
@@ -104,6 +105,12 @@ class PairReader:
             raise ScorerMissing(str(error)) from error
         return cls(session, cast(PairTokenizer, tokenizer), reading, settings.batch_tokens)
 
+    def warm(self, rows: Sequence[int], seconds: float) -> int:
+        """Compute what usual lists need, passes of `rows` pairs as long as the model reads, the likeliest first, for at most `seconds`; how many passes."""
+        usual = self._reading.max_pair_tokens
+        widths = sorted(range(usual // 2, usual * 5 // 4 + 1, 8), key=lambda width: abs(usual - width))
+        return warm(self._session, INPUTS, [(count, width) for width in widths for count in rows], seconds)
+
     def read(self, query: str, documents: Sequence[str], places: Sequence[int], weight: Mapping[str, float]) -> Read:
         """The logits of `places`: one forward pass per token budget, shortest pairs first, so that little padding is computed."""
         texts = [self._seen(query, documents[place], weight) for place in places]
@@ -129,7 +136,7 @@ class PairReader:
         types, mask = np.zeros_like(ids), np.zeros_like(ids)
         for i, (row_ids, row_types) in enumerate(rows):
             ids[i, : len(row_ids)], types[i, : len(row_ids)], mask[i, : len(row_ids)] = row_ids, row_types, 1
-        out = self._session.run({"input_ids": ids, "attention_mask": mask, "token_type_ids": types})
+        out = self._session.run(dict(zip(INPUTS, (ids, mask, types), strict=True)))
         return [float(x) for x in out.reshape(len(rows), -1)[:, 0]]
 
 

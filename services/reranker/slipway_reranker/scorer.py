@@ -26,6 +26,10 @@ class Scorer(Protocol):
         """Relevance and evidence of `documents`, at least one of them, given in the first stage's order; `scores` are what it gave them, in [0, 1]."""
         ...
 
+    def warm(self, seconds: float) -> None:
+        """Do ahead, for about `seconds` at most, what the first calls would otherwise pay for."""
+        ...
+
 
 class ScorerMissing(Exception):
     """The configured scorer cannot be loaded; the message names the file and the cause."""

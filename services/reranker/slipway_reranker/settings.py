@@ -17,6 +17,12 @@ class RerankerSettings(ServiceSettings):
         description="onnxruntime (int8) or openvino (bf16); auto takes openvino where the processor has AMX, and says so at the start",
     )
     threads: int = Field(default=1, ge=1, le=64, description="threads of one scoring run")
+    warm_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description="how long the start may take to compute passes of the usual shapes, which OpenVINO compiles when it first meets them",
+    )
     batch_tokens: int = Field(default=4096, ge=256, le=1 << 20, description="padded tokens that a cross-encoder scores at once")
     max_pair_tokens: int | None = Field(
         default=None,

@@ -3,7 +3,8 @@
 It knows how either engine is told threads and precision. It refuses to know tokens and what an output means.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,12 +108,29 @@ class OpenVinoSession:
 def padded(ids: Ids) -> Ids:
     """`ids` with zeros behind, up to a width that is used often: every new shape costs OpenVINO 10 to 20 ms of compilation and 2 MB that stay (measured).
 
-    Widths go up in steps of 4 to 32 tokens, of 8 to 64, then of 16. Zeros must be padding to the graph: no token, no attention.
+    Widths go up in steps of 4 to 32 tokens, of 8 to 128, then of 16. Zeros must be padding to the graph: no token, no attention.
     """
-    width = ids.shape[1]
-    step = 4 if width <= 32 else 8 if width <= 64 else 16
-    missing = -width % step
+    missing = -ids.shape[1] % step(ids.shape[1])
     return np.pad(ids, ((0, 0), (0, missing))) if missing else ids
+
+
+def step(width: int) -> int:
+    """Of which number a padded width near `width` is a multiple."""
+    return 4 if width <= 32 else 8 if width <= 128 else 16
+
+
+def warm(session: Session, names: Sequence[str], shapes: Sequence[tuple[int, int]], seconds: float) -> int:
+    """Compute passes of `shapes` (rows, tokens), so that no caller pays for their compilation, until all are done or `seconds` are over; how many were done.
+
+    An engine that compiles no shapes gets the first alone, which fills its tables.
+    """
+    until = time.monotonic() + seconds
+    wanted = shapes if session.choice.engine == "openvino" else shapes[:1]
+    for done, shape in enumerate(wanted):
+        if time.monotonic() > until:
+            return done
+        session.run({name: np.ones(shape, dtype=np.int64) for name in names})
+    return len(wanted)
 
 
 class BySize:

@@ -58,7 +58,7 @@ def test_an_answer_is_an_array_of_its_own() -> None:
 
 
 def test_widths_go_up_in_steps_and_what_is_added_is_padding() -> None:
-    for width, wanted in ((1, 4), (32, 32), (33, 40), (64, 64), (65, 80), (96, 96), (97, 112)):
+    for width, wanted in ((1, 4), (32, 32), (33, 40), (64, 64), (65, 72), (96, 96), (97, 104), (129, 144)):
         found = padded(np.ones((2, width), dtype=np.int64))
         assert found.shape == (2, wanted)
         assert found.sum() == 2 * width
