@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -66,17 +66,18 @@ def child(which: str, spec: Spec, out: Path) -> Result:
     return Result(**json.loads(lines[-1]))
 
 
-def contest(spec: Spec, rounds: int, out: Path, say: Callable[[str], None], *, go_on: bool = False) -> dict[str, list[Result]]:
-    """Rounds of all contestants, the order turned in every round. `go_on` takes what a call with the same spec has left in `out`/rounds.jsonl."""
-    results: dict[str, list[Result]] = {"ours": [], "trainer": []}
-    if spec.threads > 1 and not cuda_is_here():
-        results |= {"trainer_processes": [], "ours_processes": []}
+def contest(
+    spec: Spec, names: Sequence[str], rounds: int, out: Path, say: Callable[[str], None], *, go_on: bool = False
+) -> dict[str, list[Result]]:
+    """Rounds of the contestants, the order turned in every round. `go_on` takes what a call with the same spec has left in `out`/rounds.jsonl."""
+    shared = spec.threads > 1 and not cuda_is_here()
+    results: dict[str, list[Result]] = {name: [] for name in TITLES if name in names and (shared or not name.endswith("_processes"))}
     kept = out / "rounds.jsonl"
     if not go_on:
         kept.unlink(missing_ok=True)
     for line in kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []:
         row = json.loads(line)
-        if row["spec"] == asdict(spec) and row["which"] in results:
+        if row["spec"] == asdict(spec) and row["which"] in results and len(results[row["which"]]) < rounds:
             results[row["which"]].append(Result(**row["result"]))
     for number in range(rounds):
         for which in list(results)[:: 1 if number % 2 == 0 else -1]:
@@ -202,21 +203,13 @@ def main() -> None:
     prepare(rows, SHAPES[options.shape]["vocab"], options.context, options.characters, options.data_dir)
     micro = options.micro_rows or options.batch_rows
     spec = Spec(
-        options.shape,
-        str(rows),
-        options.steps,
-        options.skip,
-        options.batch_rows,
-        micro,
-        options.threads,
-        options.precision,
-        options.compile,
-    )
+        options.shape, str(rows), options.steps, options.skip, options.batch_rows, micro, options.threads, options.precision, options.compile,
+    )  # fmt: skip
 
     def say(line: str) -> None:
         console.print(line, highlight=False)
 
-    made = summary(spec, contest(spec, options.rounds, options.out, say, go_on=options.go_on), options.out)
+    made = summary(spec, contest(spec, options.contestants, options.rounds, options.out, say, go_on=options.go_on), options.out)
     (options.out / "training.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     (options.out / "training.md").write_text(table(made) + "\n", encoding="utf-8")
     draw(made, options.out / "training.svg")
@@ -226,6 +219,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=list(SHAPES), default="6M", help="the model (default 6M)")
+    parser.add_argument(
+        "--contestants", nargs="+", choices=list(TITLES), default=list(TITLES), help="ours and others; default all that the machine can run"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant (default 3)")
     parser.add_argument("--go-on", action="store_true", help="keep the rounds of an earlier call with the same words that was cut off")
     parser.add_argument("--steps", type=int, default=40, help="optimizer steps of a run (default 40)")
@@ -239,7 +235,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--characters", type=int, default=2_000_000, help="of text that is packed")
     parser.add_argument("--data-dir", default="", help="default: SLIPWAY_DATA_DIR, else the repository's own text")
     parser.add_argument("--out", type=Path, default=Path(".slipway/bench-training"), help="for the rows and the report")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if "ours" not in options.contestants:
+        parser.error("--contestants must have ours among them, which the others are divided by")
+    return options
 
 
 if __name__ == "__main__":
