@@ -55,6 +55,22 @@ def test_fp32_is_the_reference_and_int8_is_near_it(minilm: ModelFolder, model_ca
     assert cosines(np.concatenate([int8.embed([row]) for row in rows]), wanted).min() > 0.98
 
 
+def test_both_engines_give_vectors_within_the_stated_cosine_so_a_store_may_move_between_them(
+    minilm: ModelFolder, model_cache: Path
+) -> None:
+    """The digest of stored vectors does not name the engine (docs/decisions/0009). The service's own documentation is what is embedded."""
+    pytest.importorskip("openvino", reason="only x86-64 Linux has this engine")
+    pages = sorted((Path(__file__).parents[3] / "docs").glob("*.md"))
+    texts = [text for page in pages for text in page.read_text(encoding="utf-8").split("\n\n") if 40 <= len(text.split()) <= 120][:48]
+    assert len(texts) == 48
+    ours, theirs = (OnnxEmbedder(minilm, "int8", model_cache, 1, engine) for engine in ("onnxruntime", "openvino"))
+    assert ours.digest == theirs.digest
+    rows = sorted(ours.tokenize(texts), key=len)
+    parts = [rows[start : start + 8] for start in range(0, len(rows), 8)]
+    found = [np.concatenate([embedder.embed(part) for part in parts]) for embedder in (ours, theirs)]
+    assert cosines(*found).min() > 0.985
+
+
 def test_padding_changes_nothing(minilm: ModelFolder, model_cache: Path) -> None:
     fp32 = OnnxEmbedder(minilm, "fp32", model_cache, 1)
     rows = fp32.tokenize(TEXTS)
