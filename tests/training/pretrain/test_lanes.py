@@ -86,3 +86,16 @@ def test_threads_are_lanes_only_where_nothing_is_shared_that_must_not_be() -> No
     assert lanes_for(4, alone_on_cpu=False, random=False, compiled=False) == 1
     assert lanes_for(4, alone_on_cpu=True, random=True, compiled=False) == 1
     assert lanes_for(4, alone_on_cpu=True, random=False, compiled=True) == 1
+
+
+def test_the_calling_thread_has_no_team_of_its_own_while_lanes_run() -> None:
+    network, before = Network(build(SHAPE, 64, 16, 0, 0, seed=5)), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with Lanes(network, 2, nullcontext):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        with Lanes(network, 1, nullcontext):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -29,9 +29,13 @@ class Lanes:
         self._network, self._precision, self._count = network, precision, count
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._pool: ThreadPoolExecutor | None = None
+        self._threads_before = 0
 
     def __enter__(self) -> Self:
         if self._count > 1:
+            # The calling thread goes without a team too: its second thread would spin for a while after every operator, on the core of a lane.
+            self._threads_before = torch.get_num_threads()
+            torch.set_num_threads(1)
             self._pool = ThreadPoolExecutor(self._count, "lane", initializer=torch.set_num_threads, initargs=(1,))
         return self
 
@@ -39,6 +43,7 @@ class Lanes:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+            torch.set_num_threads(self._threads_before)
 
     def backward(self, rows: Tensor, share: float) -> Tensor:
         """Add the gradients of `share` times the mean loss of `rows` (n, context + 1) to the parameters' `grad`; the scalar `share` * loss comes back."""
