@@ -27,6 +27,7 @@ def _score(checker: Checker, text: str) -> float:
     [
         "Which header tells the release that answered?", "What is x-slipway-release for?", "How do I set a system prompt per tenant?",
         "Give me the three commands I need to roll the signing key without an outage.", "Complete this function so that it reverses a list.",
+        "What is in my system tray?", "What is the default embedder?",
     ],
 )  # fmt: skip
 def test_a_question_that_was_refused_is_allowed(reader: Checker, question: str) -> None:

@@ -5,6 +5,7 @@ It knows the order of things and how a text is redacted. It refuses to know HTTP
 
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 
 from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, VerdictName
@@ -17,8 +18,9 @@ from slipway_safety_filter.spans import Span, settle
 
 PATTERNS = (*pii.PATTERNS, *national_ids.PATTERNS, *credentials.PATTERNS)
 _STRUCTURED = Patterns(PATTERNS)
-SUSPECT, DOUBTED = 0.05, 0.5
-"""A rule's score counts in full from the first probability on, and by the second share where the classifier sees nothing at all."""
+RULE_LOGITS = 3.0
+"""How many logits of the attack heads a rule of score 1 is worth. Chosen on collections of attacks (docs/safety.md): products of doubts, which stood here
+before, let a phrase that is only quoted outweigh a classifier that reads the whole sentence."""
 PASSAGE_HEAD = "passage_injection"
 SPAN_CATEGORIES = tuple(sorted({pattern.category for pattern in PATTERNS}))
 
@@ -55,33 +57,41 @@ class Checker:
 
     def attacks(self, text: str) -> list[Span]:
         """Injection, jailbreak and prompt extraction in a prompt: rules and classifier, each adding to the other's certainty."""
-        spans = {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(text)}
+        rules = _rules(text)
         if self._classifier is None:
-            return list(spans.values())
-        guesses = self._classifier.guess(text, attacks.CATEGORIES, focus=_places(spans))
+            return list(rules.values())
+        guesses = {g.head: g for g in self._classifier.guess(text, attacks.CATEGORIES, focus=_places(rules))}
         if (plain := views.leetspeak(text)) is not None:
-            guesses += self._classifier.guess(plain, attacks.CATEGORIES)
-        # An override that asks for a jailbreak is an attack, whichever head sees it.
-        seen = max(guess.score for guess in guesses)
-        for guess in guesses:
-            known = spans.get(guess.head)
-            if known is None or known.rule != "classifier":
-                spans[guess.head] = _joined(known, _as_span(guess, guess.head), seen)
-            elif guess.score > known.score:
-                spans[guess.head] = _as_span(guess, guess.head)
+            for guess in self._classifier.guess(plain, attacks.CATEGORIES):
+                guesses[guess.head] = max(guesses[guess.head], guess, key=lambda one: one.score)
+        spans = {head: self._joined(rules.get(head), _as_span(guess, head)) for head, guess in guesses.items()}
+        if rules:
+            # An override that asks for a jailbreak is an attack, whichever head sees it: the strongest of both kinds belong together.
+            rule, guess = max(rules.values(), key=lambda span: span.score), max(guesses.values(), key=lambda one: one.score)
+            both = self._joined(rule, _as_span(guess, guess.head))
+            spans[both.category] = max(spans[both.category], both, key=lambda span: span.score)
         return [span for span in spans.values() if span.score > 0]
 
     def orders(self, passage: str) -> list[Span]:
         """Orders to the model inside retrieved text."""
-        spans = {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(passage)}
+        spans = _rules(passage)
         if self._classifier is not None:
             guesses = {g.head: g for g in self._classifier.guess(passage, (PASSAGE_HEAD, "injection"), focus=_places(spans))}
-            rule, seen = spans.get("injection"), guesses[PASSAGE_HEAD]
-            # Manuals give orders too. Alone, the two heads must agree: an order inside data, and one that is meant for a model.
-            alone = min(seen, guesses["injection"], key=lambda guess: guess.score)
-            joined = _as_span(alone, "injection") if rule is None else _joined(rule, _as_span(alone, "injection"), seen.score)
-            spans["injection"] = joined
+            # Manuals give orders too. The two heads must agree: an order inside data, and one that is meant for a model.
+            alone = min(guesses.values(), key=lambda guess: guess.score)
+            spans["injection"] = self._joined(spans.get("injection"), _as_span(alone, "injection"))
         return [span for span in spans.values() if span.score > 0]
+
+    def _joined(self, rule: Span | None, guess: Span) -> Span:
+        """Two witnesses of one thing: the rule moves the classifier's logit. The surer one names the finding."""
+        if rule is None or self._classifier is None:
+            return guess
+        doubt = math.exp(-_logit(guess.score) - self._classifier.slope * RULE_LOGITS * rule.score)
+        score = 1 / (1 + doubt)
+        if rule.rule.startswith("hidden_"):
+            score = max(score, rule.score)  # the classifier could not read what an encoding hides
+        sure = rule if rule.score >= guess.score else guess
+        return Span(sure.category, sure.rule, sure.start, sure.end, round(score, 4))
 
     def harms(self, text: str, wanted: Sequence[str]) -> list[Span]:
         """The harm categories among `wanted`, each with its calibrated probability; the encoder reads every window."""
@@ -128,20 +138,13 @@ def _as_span(guess: Guess, category: str) -> Span:
     return Span(category, "classifier", guess.start, guess.end, guess.score)
 
 
-def _joined(rule: Span | None, guess: Span, seen: float | None = None) -> Span:
-    """Two witnesses of one thing: what is left of the doubt is the product of their doubts. The surer one names the rule.
+def _rules(text: str) -> dict[str, Span]:
+    return {a.category: Span(a.category, a.rule, a.start, a.end, a.score) for a in attacks.find(text)}
 
-    `seen`: how sure the classifier is that there is something at all, where that is another figure than the guess.
-    """
-    if rule is None:
-        return guess
-    # A phrase alone counts less where the whole window reads as harmless; one that was hidden in an encoding cannot be read by the classifier.
-    trust = (
-        1.0 if rule.rule.startswith("hidden_") else DOUBTED + (1 - DOUBTED) * min(1.0, (guess.score if seen is None else seen) / SUSPECT)
-    )
-    score = round(1 - (1 - trust * rule.score) * (1 - guess.score), 4)
-    sure = rule if rule.score >= guess.score else guess
-    return Span(sure.category, sure.rule, sure.start, sure.end, score)
+
+def _logit(score: float) -> float:
+    score = min(max(score, 1e-6), 1 - 1e-6)
+    return math.log(score / (1 - score))
 
 
 def structured(text: str) -> list[Span]:

@@ -39,6 +39,8 @@ class Classifier:
 
     def __init__(self, heads: Heads, cache: Path) -> None:
         self._heads = heads
+        self.slope = heads.slope
+        """What one logit of an attack head adds to the logit of its probability."""
         self._encoder = Shared(features.Encoder(cache, heads.taps).encode)
 
     def guess(self, text: str, wanted: Collection[str], *, thorough: bool = False, focus: Sequence[tuple[int, int]] = ()) -> list[Guess]:

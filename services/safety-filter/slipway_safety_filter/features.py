@@ -11,7 +11,6 @@ import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +23,12 @@ WINDOW_WORDS = 48
 STEP_WORDS = 32
 MAX_WINDOW_CHARS = 4096
 MAX_TOKENS = 96
-TAPS = (1, 2, 3)
+TAPS = (2, 4)
 GROUP = 16
 """At most so many windows in one forward pass."""
 _WORD = re.compile(r"[^\W_]+|[^\w\s]")
 
 Vectors = NDArray[np.float32]
-
-
-class _Session(Protocol):
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]: ...
 
 
 def words(text: str) -> list[str]:
@@ -97,20 +92,16 @@ class Encoder:
     """MiniLM on one core. Calls are made from one thread at a time."""
 
     def __init__(self, cache: Path, taps: Sequence[int] = TAPS) -> None:
-        import onnxruntime
+        from slipway_shared.encoding.choice import choose
+        from slipway_shared.encoding.session import OnnxSession
         from tokenizers import Tokenizer
 
         self._taps = tuple(taps)
         self._tokenizer = Tokenizer.from_file(str(minilm.folder() / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=MAX_TOKENS)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False
-        graph = str(minilm.converted(cache, taps))
-        self._session = cast(_Session, onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+        # Not OpenVINO, also where the processor has AMX: a check reads a window or two, which it does no faster, and it takes 130 MB more (docs/safety.md).
+        self._session = OnnxSession(minilm.converted(cache, taps), 1, choose("onnxruntime"))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """[texts, taps * 384]. Texts of a like length share a forward pass: on one core a third faster for short ones."""
@@ -125,7 +116,7 @@ class Encoder:
         ids, mask = np.zeros((len(rows), longest), dtype=np.int64), np.zeros((len(rows), longest), dtype=np.int64)
         for i, row in enumerate(rows):
             ids[i, : len(row)], mask[i, : len(row)] = row, 1
-        return self._session.run(["pooled"], {"ids": ids, "mask": mask})[0]
+        return self._session.run({"ids": ids, "mask": mask})
 
 
 def alike(lengths: Sequence[int]) -> list[list[int]]:

@@ -35,6 +35,11 @@ class Heads:
     sparse_scale: Vector
     mix: Vector
 
+    @property
+    def slope(self) -> float:
+        """The dense logit's weight in the attack heads' probabilities, which is the same for all of them; 1 where there are none."""
+        return float(self.mix[self.names.index("injection"), 0]) if "injection" in self.names else 1.0
+
     def sparse(self, buckets: NDArray[np.int64]) -> Vector:
         """[heads]: the logits of the linear reader over one window's buckets."""
         total = self.sparse_weight[buckets].sum(axis=0, dtype=np.int32) * self.sparse_scale

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 from slipway_safety_filter import features, heads
 from slipway_training.cli import app
@@ -12,8 +13,8 @@ from slipway_training.errors import ConfigError, DataMissing, TrainingError
 from slipway_training.recipes import recipe
 from slipway_training.safety import manuals, templates
 from slipway_training.safety import recipe as run_room
-from slipway_training.safety.config import SafetyConfig
-from slipway_training.safety.heads import BUCKETS
+from slipway_training.safety.config import AttackConfig, SafetyConfig
+from slipway_training.safety.heads import BUCKETS, operating_point
 from slipway_training.safety.rows import collect, data_folder
 from typer.testing import CliRunner
 
@@ -36,7 +37,7 @@ def test_the_tiny_run_writes_heads_that_the_service_loads(tmp_path: Path, cache:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     made = heads.load(tmp_path / "heads.safetensors")
-    assert made.names == templates.HEADS and made.taps == (1, 2, 3)
+    assert made.names == templates.HEADS and made.taps == (2, 4)
     assert made.sparse_weight.shape[0] == BUCKETS == features.BUCKETS
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert set(report["heads"]) == set(templates.HEADS)
@@ -48,6 +49,17 @@ def test_the_tiny_run_writes_heads_that_the_service_loads(tmp_path: Path, cache:
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "features").iterdir()} == kept
     again = heads.load(tmp_path / "heads.safetensors")
     assert (again.inner_weight == made.inner_weight).all() and (again.mix == made.mix).all()
+
+
+def test_the_threshold_stands_where_so_many_harmless_rows_reach_it() -> None:
+    torch.manual_seed(3)
+    logits = torch.cat([torch.randn(2000, 3) - 4, torch.randn(300, 3) + 3])
+    hostile = torch.arange(2300) >= 2000
+    slope, bias = operating_point(logits, hostile, ~hostile, AttackConfig(threshold=0.6, false_positives=0.05))
+    scores = torch.sigmoid(slope * logits.amax(1) + bias)
+    assert slope > 0 and 0.045 <= float((scores[~hostile] >= 0.6).float().mean()) <= 0.055
+    assert float((scores[hostile] >= 0.6).float().mean()) > 0.99
+    assert operating_point(logits, hostile & False, ~hostile, AttackConfig()) == (1.0, 0.0)
 
 
 def test_the_plan_says_what_it_costs(cache: Path) -> None:
@@ -62,7 +74,7 @@ def test_a_split_is_by_template_never_by_text() -> None:
     sides = [{row.development for row in rows[at : at + 3]} for at in range(0, len(rows), 3)]
     assert all(len(side) == 1 for side in sides) and {True} in sides and {False} in sides
     assert all(set(row.labels.values()) == {0} and set(row.labels) == set(templates.HEADS) for row in rows)
-    assert len({row.source for row in rows if row.source.startswith("developers/")}) == 7
+    assert len({row.source for row in rows if row.source.startswith("developers/")}) == 12
 
 
 def test_rows_are_the_same_each_time_and_no_text_comes_twice() -> None:

@@ -65,14 +65,24 @@ class SparseConfig(_Part):
     l1: Annotated[float, Field(ge=0, description="ten times this is taken off every weight after each epoch")] = 0.00002
 
 
+class AttackConfig(_Part):
+    """The operating point of the attack heads."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1, description="of the service's built-in policy")] = 0.6
+    false_positives: Annotated[float, Field(gt=0, lt=0.5, description="of the harmless development rows, the share that reaches it")] = 0.02
+
+
 class SafetyConfig(_Part):
     """The whole recipe."""
 
     seed: int = 7
     taps: Annotated[
         tuple[int, ...],
-        Field(min_length=1, description="MiniLM layers; on unseen sources the first three rank as well as all six, at half the time"),
-    ] = (1, 2, 3)
+        Field(
+            min_length=1,
+            description="MiniLM layers; on unseen sources the second and fourth rank as well as all six, at two thirds of the time",
+        ),
+    ] = (2, 4)
     per_template: PerTemplate = PerTemplate()
     embedded_share: Annotated[Share, Field(description="of the injections, put into a harmless passage")] = 0.35
     development_share: Annotated[
@@ -82,6 +92,7 @@ class SafetyConfig(_Part):
     members: Annotated[
         int, Field(ge=1, le=16, description="pairs of readers from different seeds, whose logits are averaged in one file")
     ] = 1
+    attacks: AttackConfig = AttackConfig()
     dense: DenseConfig = DenseConfig()
     sparse: SparseConfig = SparseConfig()
     data_dir: Annotated[str, Field(description="the open folders; empty: SLIPWAY_DATA_DIR, else the templates alone")] = ""

@@ -1,9 +1,11 @@
 """The two small readers of a text, and how their logits become a probability.
 
 A linear one over hashed word sequences, and one hidden layer over MiniLM's frozen states; a logistic calibration per head (Platt 1999) on the
-development rows adds them. It refuses to know where rows come from and what is written.
+development rows adds them. The heads of attacks are different: the linear reader only chooses their windows, because it knows the templates' words better
+than their meaning, and one operating point stands for all of them. It refuses to know where rows come from and what is written.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from slipway_training.safety.config import DenseConfig, SparseConfig
+from slipway_training.safety.config import AttackConfig, DenseConfig, SparseConfig
 
 BUCKETS = 1 << 15
 """As in the service's features.py; the recipe's test compares them by running it."""
@@ -120,7 +122,7 @@ def calibrate(dense: torch.Tensor, sparse: torch.Tensor, y: torch.Tensor, known:
 
 
 def _logistic(x: torch.Tensor, target: torch.Tensor) -> NDArray[np.float32]:
-    w, b = torch.tensor([0.5, 0.5], requires_grad=True), torch.zeros(1, requires_grad=True)
+    w, b = torch.full((x.shape[1],), 0.5, requires_grad=True), torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.LBFGS([w, b], max_iter=100)
 
     def closure() -> torch.Tensor:
@@ -131,6 +133,21 @@ def _logistic(x: torch.Tensor, target: torch.Tensor) -> NDArray[np.float32]:
 
     optimizer.step(closure)
     return np.asarray([*w.abs().detach().tolist(), *b.detach().tolist()], dtype=np.float32)
+
+
+def operating_point(dense: torch.Tensor, hostile: torch.Tensor, harmless: torch.Tensor, config: AttackConfig) -> tuple[float, float]:
+    """(slope, bias) of the probability sigmoid(slope * logit + bias), where the logit is the highest of the attack heads' (`dense`, [rows, heads]).
+
+    The slope is Platt's; the bias puts the policy's threshold at the logit that `config.false_positives` of the `harmless` rows reach (Neyman and Pearson
+    1933). A logistic fit alone would put it anywhere: templates that were kept back are told apart almost without error, people's words are not.
+    """
+    top = dense.amax(1)
+    rows = hostile | harmless
+    if not hostile.any() or not harmless.any():
+        return 1.0, 0.0
+    slope = float(_logistic(top[rows, None], hostile[rows].float())[0])
+    cut = float(torch.quantile(top[harmless], 1 - config.false_positives))
+    return slope, math.log(config.threshold / (1 - config.threshold)) - slope * cut
 
 
 @dataclass(frozen=True)
@@ -157,19 +174,21 @@ def unscaled(dense: Dense, mean: torch.Tensor, spread: torch.Tensor) -> tuple[to
     return inner, dense.inner.bias.detach() - inner @ mean, dense.outer.weight.detach(), dense.outer.bias.detach()
 
 
-def merged(members: Sequence[Member]) -> dict[str, torch.Tensor]:
+def merged(members: Sequence[Member], point: tuple[float, float], attacks: Sequence[int]) -> dict[str, torch.Tensor]:
     """The tensors of one file whose logits are the mean of the members' calibrated logits (averaging over seeds, Hansen and Salamon 1990): hidden
-    layers side by side, linear weights added up."""
+    layers side by side, linear weights added up. The heads in `attacks` have the operating point `point`, and no linear part in their probability."""
     share = 1 / len(members)
     sparse = torch.stack([m.sparse * m.mix[:, 1] * share for m in members]).sum(0)
     scale = sparse.abs().amax(0).clamp(min=1e-6) / 127
     bias = torch.stack([m.mix[:, 2] * share for m in members]).sum(0)
+    mix = torch.stack([torch.ones_like(bias), torch.ones_like(bias), bias], dim=1)
+    mix[list(attacks)] = torch.tensor([point[0], 0.0, point[1]])
     return {
         "inner.weight": torch.cat([m.inner for m in members]).half(), "inner.bias": torch.cat([m.inner_bias for m in members]).float(),
         "outer.weight": torch.cat([m.outer * m.mix[:, :1] * share for m in members], dim=1).float(),
         "outer.bias": torch.stack([m.outer_bias * m.mix[:, 0] * share for m in members]).sum(0).float(),
         "sparse.weight": torch.round(sparse / scale).to(torch.int8), "sparse.scale": scale,
-        "mix": torch.stack([torch.ones_like(bias), torch.ones_like(bias), bias], dim=1),
+        "mix": mix,
     }  # fmt: skip
 
 

@@ -26,10 +26,11 @@ from slipway_training.errors import StackMissing, TrainingError
 from slipway_training.safety import heads, manuals
 from slipway_training.safety.config import SafetyConfig
 from slipway_training.safety.rows import collect
-from slipway_training.safety.templates import HEADS, Row
+from slipway_training.safety.templates import ATTACKS, HEADS, Row
 from slipway_training.signals import stop_on_signal
 
 CHUNK = 1024
+_ATTACKS = [HEADS.index(head) for head in ATTACKS]
 
 
 def run(config: SafetyConfig, console: Console) -> bool:
@@ -97,7 +98,8 @@ def fit(rows: Sequence[Row], data: heads.Features, config: SafetyConfig, bars: B
         torch.tensor([[float(head in row.labels) for head in HEADS] for row in rows]), train,
     )  # fmt: skip
     members = _members(data, train, dev, targets, config, bars)
-    _write(members, config)
+    point = _operating_point(members, targets, dev, config)
+    _write(members, point, config)
     d = torch.stack([m.dense_logits for m in members]).mean(0)
     s = torch.stack([m.sparse_logits for m in members]).mean(0)
     sources = Counter(row.source for row in rows)
@@ -121,6 +123,7 @@ def _members(
             with torch.no_grad():
                 d, s = dense(x[dev]), heads.sparse_logits(data, sparse, dev)
             mix = torch.from_numpy(heads.calibrate(d, s, targets.y[dev], targets.known[dev]))
+            mix[_ATTACKS] = torch.tensor([1.0, 1.0, 0.0])  # all members alike: their operating point is found together
             out.append(heads.Member(*heads.unscaled(dense, mean, spread), sparse.weight.detach(), mix, d, s))
     return out
 
@@ -128,7 +131,9 @@ def _members(
 def _measured(
     d: torch.Tensor, s: torch.Tensor, members: Sequence[heads.Member], targets: heads.Targets, dev: torch.Tensor
 ) -> dict[str, Any]:
-    scores = torch.sigmoid(torch.stack([m.logits() for m in members]).mean(0)).numpy()
+    logits = torch.stack([m.logits() for m in members]).mean(0)
+    logits[:, _ATTACKS] = d[:, _ATTACKS]
+    scores = torch.sigmoid(logits).numpy()
     out: dict[str, Any] = {}
     for i, head in enumerate(HEADS):
         mask = targets.known[dev][:, i].numpy() > 0
@@ -138,8 +143,17 @@ def _measured(
     return out
 
 
-def _write(members: Sequence[heads.Member], config: SafetyConfig) -> None:
-    tensors = heads.merged(members)
+def _operating_point(
+    members: Sequence[heads.Member], targets: heads.Targets, dev: torch.Tensor, config: SafetyConfig
+) -> tuple[float, float]:
+    y, known = targets.y[dev][:, _ATTACKS], targets.known[dev][:, _ATTACKS]
+    hostile = (y > 0).any(1)
+    dense = torch.stack([m.dense_logits[:, _ATTACKS] for m in members]).mean(0)
+    return heads.operating_point(dense, hostile, (known > 0).all(1) & ~hostile, config.attacks)
+
+
+def _write(members: Sequence[heads.Member], point: tuple[float, float], config: SafetyConfig) -> None:
+    tensors = heads.merged(members, point, _ATTACKS)
     meta = {"heads": json.dumps(HEADS), "taps": json.dumps(config.taps), "format": "1"}
     scratch = Path(config.out) / "heads.safetensors.part"
     save_file({name: tensor.contiguous().numpy() for name, tensor in tensors.items()}, scratch, metadata=meta)
