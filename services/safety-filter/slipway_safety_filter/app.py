@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from slipway_shared import service
 from slipway_shared.contracts import CheckRequest
 
-from slipway_safety_filter import heads, policy
+from slipway_safety_filter import heads, own, policy
 from slipway_safety_filter.audit import Audit
 from slipway_safety_filter.check import Checker
 from slipway_safety_filter.classifier import Classifier
@@ -22,13 +22,14 @@ def create_app(settings: SafetySettings) -> FastAPI:
     """The safety filter: checks prompts, passages and answers for personal data, attacks, harm and leaked prompts."""
     # A policy that cannot be read stops the start: running with another one than was asked for would not be safe.
     policies = policy.read(settings.policy_file, policy.DEFAULT_TABLE)
+    own_checks = own.load(settings.own_checks)
     key = settings.hash_key.get_secret_value().encode() if settings.hash_key else secrets.token_bytes(32)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         audit = Audit(app.state.log, key, settings.audit_file)
         classifier = Classifier(heads.load(), settings.cache_dir) if settings.classifier == "minilm" else None
-        checker = Checker(key, classifier)
+        checker = Checker(key, classifier, own_checks)
         app.state.desk = Desk(checker, policies, app.state.metrics, audit)
         for side in ("input", "output"):
             checker.check(CheckRequest(text=_WARM_UP, side=side), policies.default)

@@ -12,6 +12,7 @@ from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, Verdi
 
 from slipway_safety_filter import attacks, credentials, hold, leaks, national_ids, pii, views
 from slipway_safety_filter.classifier import HARM_HEADS, Classifier, Guess
+from slipway_safety_filter.own import Own
 from slipway_safety_filter.pattern import Patterns
 from slipway_safety_filter.policy import Policy
 from slipway_safety_filter.spans import Span, settle
@@ -31,8 +32,9 @@ class Checker:
     Without a classifier the rules alone decide: the weightless form.
     """
 
-    def __init__(self, key: bytes, classifier: Classifier | None = None) -> None:
+    def __init__(self, key: bytes, classifier: Classifier | None = None, own: Sequence[Own] = ()) -> None:
         self._key = key
+        self._own = own
         self._classifier = classifier
 
     @property
@@ -46,6 +48,7 @@ class Checker:
         spans = [s for s in structured(text) if text[s.start : s.end] not in policy.allow]
         found = [*spans, *(leaks.find(text, request.protected) if request.side == "output" else self.attacks(text))]
         found += self.harms(text, [head for head in HARM_HEADS if policy.action(head, request.side) != "allow"])
+        found += [span for own in self._own for span in own.spans(text, request.side)]
         findings = [self._finding(span, request, policy) for span in found if span.score >= policy.row(span.category).threshold]
         passage_findings, dropped = self._passages(request.passages, policy)
         verdict = _worst([f.action for f in findings])

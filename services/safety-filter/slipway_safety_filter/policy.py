@@ -75,6 +75,7 @@ DEFAULT_TABLE: dict[str, Row] = {
     "prompt_extraction": Row(threshold=0.6, input="block", output="allow"),
     "prompt_leak": Row(threshold=0.75, input="allow", output="block"),
     "harm": Row(threshold=0.8, input="allow", output="allow"),
+    "own": Row(threshold=0.5, input="block", output="block"),
 }
 """Thresholds of attacks and harm are operating points of docs/safety.md. `injection.passage` and its like are the rows for retrieved text."""
 

@@ -15,6 +15,9 @@ class SafetySettings(ServiceSettings):
     port: int = Field(default=8105, ge=0, le=65535)
     policy_file: Path | None = Field(default=None, description="JSON: changes to the built-in policy, for everybody and per tenant")
     classifier: Literal["minilm", "none"] = Field(default="minilm", description="none: rules alone, no weights")
+    own_checks: tuple[str, ...] = Field(
+        default=(), max_length=32, description='functions of one\'s own that read every prompt and answer: ["package.module:function"]'
+    )
     cache_dir: Path = Field(default=Path(".slipway/safety"), description="where the converted encoder is kept")
     audit_file: Path | None = Field(default=None, description="where decisions are appended as JSON lines; the log when unset")
     hash_key: SecretStr | None = Field(
