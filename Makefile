@@ -74,8 +74,11 @@ test-long: setup-dev ## what takes minutes: twenty real kills of a training run,
 test-vllm: setup-dev setup-vllm ## the tests of the vLLM engine against the real server on this CPU (about 8 minutes)
 	@SLIPWAY_GENERATOR_VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest -m vllm tests/generator
 
+# The tests of training keep one core busy for as long as all the others do, so they run beside them; what they print is shown when both have ended.
 test: setup-dev check ## lint, types, import rules, then every test (under 20 minutes on 2 cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/training > $(VENV)/test-training.log 2>&1 & beside=$$!; trap 'kill $$beside; exit 130' INT TERM; \
+	$(BIN)/python -m pytest --ignore=tests/training; failed=$$?; \
+	wait $$beside || failed=$$?; echo "slipway: the tests of training"; cat $(VENV)/test-training.log; exit $$failed
 
 test-fast: setup-dev ## the tests that start no real platform
 	@$(BIN)/python -m pytest -m "not system and not slow and not browser"
