@@ -1,0 +1,69 @@
+"""When reading may end: what is expected of unread passages, how far the best must lie above it, and how both are kept."""
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from slipway_reranker.blend import NO_LEAD, RELEVANCE_SIGNALS, Blend, Enough, expected_signals, relevance_signals
+from slipway_reranker.blending import LOSS, Seen, early, fit_enough, fit_relevance, known
+from slipway_reranker.calibrate import Listed
+from slipway_reranker.evidence import Calibration
+from slipway_reranker.overlap import Match
+
+PASSAGES = 20
+
+
+def made(seed: int, told: float) -> Seen:
+    """A list whose one right passage has a logit of about 8, the others of about 0; the first stage's score shows it as clearly as `told` says."""
+    rng = Random(seed)
+    right = rng.randrange(PASSAGES)
+    logits = [8.0 * (place == right) + rng.gauss(0, 0.5) for place in range(PASSAGES)]
+    scores = tuple(min(1.0, max(0.0, 0.3 + told * (place == right) + rng.gauss(0, 0.05))) for place in range(PASSAGES))
+    row = Listed(f"set{seed % 2}", f"question {seed}", ("text",) * PASSAGES, (right,), answerable=True, scores=scores)
+    signals = np.array([relevance_signals(logits[place], place, scores[place]) for place in range(PASSAGES)])
+    before = np.array([expected_signals(Match(0.0, 0.0, 0.0), place, scores) for place in range(PASSAGES)])
+    order = tuple(sorted(range(PASSAGES), key=lambda place: -scores[place]))
+    return Seen(row, signals, before, None, order)
+
+
+def read(seen: list[Seen], relevance: Calibration, enough: Enough) -> float:
+    """Passages read of a list, on the mean: those that did not lose their own log odds."""
+    return float(
+        np.mean([(early(one, relevance, enough) == one.signals @ np.array(relevance.weights) + relevance.bias).sum() for one in seen])
+    )
+
+
+def test_where_the_first_stage_knows_little_is_read_and_where_it_knows_nothing_much_is() -> None:
+    clear, blind = ([made(seed, told) for seed in range(120)] for told in (0.5, 0.0))
+    counts: list[float] = []
+    for seen in (clear, blind):
+        relevance = fit_relevance(seen, first=True)
+        enough = fit_enough(seen, relevance, first=True)
+        full = np.mean([one.ndcg(one.signals @ np.array(relevance.weights)) for one in seen])
+        assert np.mean([one.ndcg(early(one, relevance, enough)) for one in seen]) >= full - LOSS
+        counts.append(read(seen, relevance, enough))
+    assert counts[0] == 4
+    assert counts[1] > 6
+
+
+def test_evidence_knows_of_unread_passages_what_is_expected() -> None:
+    seen = [made(seed, 0.5) for seed in range(40)]
+    relevance = fit_relevance(seen, first=True)
+    expected = Calibration(-7.5, (0.0,) * 6)
+    odds = known(seen[0], relevance, Enough(expected, lead=0.0))
+    assert (odds == -7.5).sum() == PASSAGES - 4
+    assert (known(seen[0], relevance, Enough(expected)) == -7.5).sum() == 0
+
+
+def test_a_calibration_is_read_as_it_was_written_and_an_earlier_form_reads_everything(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    one = Calibration(0.5, (1.0, 2.0, 3.0))
+    blend = Blend(one, one, enough=Enough(Calibration(1.0, (0.5,) * 6), 2.5), scored_enough=Enough(Calibration(2.0, (0.25,) * 6), 3.5))
+    assert len(one.weights) == len(RELEVANCE_SIGNALS)
+    blend.write(path)
+    assert Blend.read(path) == blend
+    raw = path.read_text(encoding="utf-8").replace('"enough"', '"before"').replace('"scored_enough"', '"scored_before"')
+    path.write_text(raw, encoding="utf-8")
+    assert Blend.read(path).enough.lead == pytest.approx(NO_LEAD)
+    assert Blend.read(path).relevance == one
