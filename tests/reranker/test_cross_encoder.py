@@ -63,18 +63,18 @@ def relevance(scorer: CrossEncoder, documents: Sequence[str], scores: Sequence[f
 def test_reading_ends_where_a_passage_is_far_ahead() -> None:
     session = Counting()
     found = relevance(encoder(session, lead=5.0), ["a"] * 2 + ["answer"] + ["b"] * 17)
-    assert session.pairs == 4
+    assert session.pairs == 5
     assert max(range(20), key=lambda i: found[i]) == 2
-    assert sorted(found[4:], reverse=True) == list(found[4:])
-    assert max(found[4:]) < min(found[:4])
+    assert sorted(found[5:], reverse=True) == list(found[5:])
+    assert max(found[5:]) < min(found[:5])
 
 
 def test_a_passage_of_which_as_much_is_expected_is_read_too() -> None:
     session, documents = Counting(), ["answer"] + ["a"] * 19
     relevance(encoder(session, lead=5.0), documents, [0.5] * 20)
-    assert session.pairs == 4
+    assert session.pairs == 5
     relevance(encoder(session, lead=5.0), documents, [0.5] * 19 + [0.9])
-    assert session.pairs == 4 + 20
+    assert session.pairs == 5 + 20
 
 
 def test_what_is_expected_needs_no_reading() -> None:
@@ -88,7 +88,7 @@ def test_the_usual_shapes_are_read_before_the_first_call() -> None:
     compiled.choice = Choice("openvino", True, "as set")
     encoder(compiled).warm(60)
     assert set(compiled.widths) == {20, 28, 36, 44}
-    assert compiled.pairs == 4 * (4 + 8)
+    assert compiled.pairs == 4 * (5 + 10)
     encoder(plain).warm(60)
     assert len(plain.widths) == 1
 
@@ -98,8 +98,8 @@ def test_without_one_that_is_far_ahead_everything_is_read_stage_by_stage() -> No
     found = relevance(encoder(session, lead=5.0), ["a"] * 19 + ["answer"])
     assert session.pairs == 20
     assert max(range(20), key=lambda i: found[i]) == 19
-    assert stages(20) == [(0, 4), (4, 8), (8, 12), (12, 20)]
-    assert stages(12) == [(0, 4), (4, 8), (8, 12)]
+    assert stages(20) == [(0, 5), (5, 10), (10, 20)]
+    assert stages(12) == [(0, 5), (5, 10), (10, 12)]
     assert stages(1) == [(0, 1)]
 
 
@@ -122,7 +122,7 @@ def test_batches_hold_the_token_budget() -> None:
     session = Counting()
     relevance(encoder(session, batch_tokens=128), ["a " * 30] * 20)
     assert session.pairs == 20
-    assert len(session.widths) == 5  # stages of 4, 4, 4 and 8 pairs of 31 tokens, four at once
+    assert len(session.widths) == 7  # stages of 5, 5 and 10 pairs of 31 tokens, four at once
 
 
 def test_a_calibration_of_another_form_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from slipway_reranker.overlap import Compared, Match, compare
 from slipway_reranker.pairs import PairReader, Read
 from slipway_reranker.scorer import Scored
 
-STAGES = (4, 8, 12)
+STAGES = (5, 10)
 """After so many passages it is decided whether the others have to be read."""
 
 
