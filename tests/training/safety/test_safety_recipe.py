@@ -71,8 +71,8 @@ def test_the_plan_says_what_it_costs(cache: Path) -> None:
 def test_a_split_is_by_template_never_by_text() -> None:
     config = tiny("per_template.developers=3", "per_template.harmless=3")
     rows = [row for row in templates.rows(config, [], random.Random(1)) if row.source.startswith(("harmless/", "developers/"))]
-    sides = [{row.development for row in rows[at : at + 3]} for at in range(0, len(rows), 3)]
-    assert all(len(side) == 1 for side in sides) and {True} in sides and {False} in sides
+    sides = [{row.fold for row in rows[at : at + 3]} for at in range(0, len(rows), 3)]
+    assert all(len(side) == 1 for side in sides) and {0} in sides and {1} in sides
     assert all(set(row.labels.values()) == {0} and set(row.labels) == set(templates.HEADS) for row in rows)
     assert len({row.source for row in rows if row.source.startswith("developers/")}) == 12
 
@@ -106,7 +106,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_fails_is_one_sentence(tmp_path: Path) -> None:
-    rows = [templates.Row("one text", "test", development=False)]
+    rows = [templates.Row("one text", "test", fold=0)]
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="reading the texts failed: "):
         run_room.features(rows, tiny(f"cache={tmp_path / 'file' / 'under'}"), tmp_path / "features")

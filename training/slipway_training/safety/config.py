@@ -69,7 +69,10 @@ class AttackConfig(_Part):
     """The operating point of the attack heads."""
 
     threshold: Annotated[float, Field(gt=0, lt=1, description="of the service's built-in policy")] = 0.6
-    false_positives: Annotated[float, Field(gt=0, lt=0.5, description="of the harmless development rows, the share that reaches it")] = 0.02
+    false_positives: Annotated[
+        float,
+        Field(gt=0, lt=0.5, description="share of the harmless rows that reaches it in the member that never saw them"),
+    ] = 0.02
 
 
 class SafetyConfig(_Part):
@@ -85,13 +88,13 @@ class SafetyConfig(_Part):
     ] = (2, 4)
     per_template: PerTemplate = PerTemplate()
     embedded_share: Annotated[Share, Field(description="of the injections, put into a harmless passage")] = 0.35
-    development_share: Annotated[
-        float, Field(gt=0, lt=0.5, description="of the templates of every family and of the rows of every folder: calibration")
-    ] = 0.2
     data: DataConfig = DataConfig()
     members: Annotated[
-        int, Field(ge=1, le=16, description="pairs of readers from different seeds, whose logits are averaged in one file")
-    ] = 1
+        int,
+        Field(
+            ge=2, le=16, description="pairs of readers; each is trained without its own fold of templates and rows, and calibrated on it"
+        ),
+    ] = 5
     attacks: AttackConfig = AttackConfig()
     dense: DenseConfig = DenseConfig()
     sparse: SparseConfig = SparseConfig()

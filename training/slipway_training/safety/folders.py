@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slipway_training.safety.config import SafetyConfig
 from slipway_training.safety.manuals import WINDOW_WORDS
-from slipway_training.safety.templates import ATTACKS, HEADS, Row, embedded, held_out
+from slipway_training.safety.templates import ATTACKS, HEADS, Row, embedded, fold_of, held_out
 
 _QUESTIONS = frozenset({"Information Retrieval", "Content Creation", "Learning and Tutoring", "Language Translation", "Programming Help"})
 _ASKED = re.compile(r"^Please (?:answer|choose)[^\n]*?question[^\n:]*: (.+?)(?:\n|$)")  # the carrier's words around a question say nothing
@@ -53,9 +53,9 @@ def passages(data: Path, config: SafetyConfig, rng: random.Random) -> list[tuple
 
 def rows(data: Path, config: SafetyConfig, clean: list[tuple[str, str]], rng: random.Random) -> Iterator[Row]:
     """Rows of the open folders that are there."""
-    share, none = config.development_share, dict.fromkeys(HEADS, 0)
+    folds, none = config.members, dict.fromkeys(HEADS, 0)
     for name, passage in clean:
-        yield Row(_cut(passage, rng), name, held_out(passage, share), none)
+        yield Row(_cut(passage, rng), name, fold_of(passage, folds), none)
     yield from _bipia(data / "bipia_injection", config, clean, rng)
     yield from _tweets(data / "hate_davidson" / "labeled_data.csv", config, rng)
     yield from _asked(data / "hh_rlhf_harmless" / "test.jsonl.gz", config, rng)
@@ -67,7 +67,7 @@ def rows(data: Path, config: SafetyConfig, clean: list[tuple[str, str]], rng: ra
         texts = [text for file in sorted((data / name).rglob(pattern)) for text in _field(file, key)]
         for found in rng.sample(texts, min(len(texts), count)):
             text = _cut(found[-600:], rng)
-            yield Row(text, name, held_out(text, share), none)
+            yield Row(text, name, fold_of(text, folds), none)
 
 
 def _field(file: Path, key: str) -> list[str]:
@@ -85,7 +85,7 @@ def _bipia(folder: Path, config: SafetyConfig, clean: list[tuple[str, str]], rng
     orders = [a for kind, items in attacks.items() if kind not in _QUESTIONS | HELD_OUT_KINDS for a in items]
     for _ in range(config.data.bipia_injection):
         order, (_, passage) = rng.choice(orders), rng.choice(clean)
-        yield Row(embedded(order, passage, rng), "bipia_injection", held_out(order, config.development_share), {"passage_injection": 1})
+        yield Row(embedded(order, passage, rng), "bipia_injection", fold_of(order, config.members), {"passage_injection": 1})
 
 
 def _tweets(file: Path, config: SafetyConfig, rng: random.Random) -> Iterator[Row]:
@@ -98,7 +98,7 @@ def _tweets(file: Path, config: SafetyConfig, rng: random.Random) -> Iterator[Ro
         # A third of the tweets is kept from training altogether: the report's slices are measured on it.
         texts = [row["tweet"] for row in found if row["class"] == kind and not held_out(f"slice {row['tweet']}", 1 / 3)]
         for tweet in rng.sample(texts, min(len(texts), config.data.hate_davidson // 3)):
-            yield Row(_tweet(tweet), "hate_davidson", held_out(tweet, config.development_share), labels)
+            yield Row(_tweet(tweet), "hate_davidson", fold_of(tweet, config.members), labels)
 
 
 def _asked(file: Path, config: SafetyConfig, rng: random.Random) -> Iterator[Row]:
@@ -109,7 +109,7 @@ def _asked(file: Path, config: SafetyConfig, rng: random.Random) -> Iterator[Row
         asked = [json.loads(line)["chosen"].split("\n\nAssistant:")[0].replace("\n\nHuman: ", "") for line in lines]
     labels = {**dict.fromkeys(ATTACKS, 0), "passage_injection": 0}
     for text in rng.sample(asked, min(len(asked), config.data.hh_rlhf_harmless)):
-        yield Row(_cut(text, rng), "hh_rlhf_harmless", held_out(text, config.development_share), labels)
+        yield Row(_cut(text, rng), "hh_rlhf_harmless", fold_of(text, config.members), labels)
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,7 @@
 """The two small readers of a text, and how their logits become a probability.
 
 A linear one over hashed word sequences, and one hidden layer over MiniLM's frozen states; a logistic calibration per head (Platt 1999) on the
-development rows adds them. The heads of attacks are different: the linear reader only chooses their windows, because it knows the templates' words better
+rows that were kept back adds them. The heads of attacks are different: the linear reader only chooses their windows, because it knows the templates' words better
 than their meaning, and one operating point stands for all of them. It refuses to know where rows come from and what is written.
 """
 
@@ -111,7 +111,7 @@ def sparse_logits(data: Features, bag: nn.EmbeddingBag, rows: torch.Tensor) -> t
 
 
 def calibrate(dense: torch.Tensor, sparse: torch.Tensor, y: torch.Tensor, known: torch.Tensor) -> NDArray[np.float32]:
-    """[heads, 3]: weights of the dense and the sparse logit, and the bias. A head without a development row of both kinds trusts both alike."""
+    """[heads, 3]: weights of the dense and the sparse logit, and the bias. A head without a row of both kinds trusts both alike."""
     out = np.tile(np.asarray([0.5, 0.5, 0.0], dtype=np.float32), (y.shape[1], 1))
     for head in range(y.shape[1]):
         mask = known[:, head] > 0
@@ -152,7 +152,7 @@ def operating_point(dense: torch.Tensor, hostile: torch.Tensor, harmless: torch.
 
 @dataclass(frozen=True)
 class Member:
-    """One pair of readers: the hidden layer on unscaled states, the linear weights, the calibration, and the development logits of both."""
+    """One pair of readers: the hidden layer on unscaled states, the linear weights, the calibration, and both logits of the rows that it was trained without."""
 
     inner: torch.Tensor
     inner_bias: torch.Tensor
@@ -164,7 +164,7 @@ class Member:
     sparse_logits: torch.Tensor
 
     def logits(self) -> torch.Tensor:
-        """Calibrated logits of the development rows."""
+        """Calibrated logits of those rows."""
         return self.dense_logits * self.mix[:, 0] + self.sparse_logits * self.mix[:, 1] + self.mix[:, 2]
 
 

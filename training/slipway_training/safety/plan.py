@@ -36,7 +36,7 @@ def plan(config: SafetyConfig) -> list[tuple[str, str]]:
         ("parameters", f"{weights:,} in {len(HEADS)} heads; the encoder's {len(config.taps)} layers stay as they are"),
         (
             "texts",
-            f"{len(rows):,} from {len({row.source for row in rows})} sources, {sum(row.development for row in rows):,} for development",
+            f"{len(rows):,} from {len({row.source for row in rows})} sources, in {config.members} folds",
         ),
         ("open folders", str(folder) if folder else "none: templates and the Python manual alone"),
         ("memory", f"about {400 + len(rows) * 384 * len(config.taps) * 6 / 2**20:,.0f} MB"),

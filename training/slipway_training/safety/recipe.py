@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,66 +90,60 @@ def _joined(files: Sequence[Path], target: Path) -> heads.Features:
 
 
 def fit(rows: Sequence[Row], data: heads.Features, config: SafetyConfig, bars: Bars) -> dict[str, Any]:
-    """Trains, calibrates, writes the heads; the report of the development rows."""
-    held = torch.tensor([row.development for row in rows])
-    train, dev = torch.nonzero(~held)[:, 0], torch.nonzero(held)[:, 0]
-    targets = heads.Targets(
-        torch.tensor([[float(row.labels.get(head, 0)) for head in HEADS] for row in rows]),
-        torch.tensor([[float(head in row.labels) for head in HEADS] for row in rows]), train,
-    )  # fmt: skip
-    members = _members(data, train, dev, targets, config, bars)
-    point = _operating_point(members, targets, dev, config)
+    """Trains, calibrates, writes the heads; the report, in which every row is judged by the member that never saw its template (cross-fitting,
+    Chernozhukov et al. 2018)."""
+    y = torch.tensor([[float(row.labels.get(head, 0)) for head in HEADS] for row in rows])
+    known = torch.tensor([[float(head in row.labels) for head in HEADS] for row in rows])
+    folds = torch.tensor([row.fold for row in rows])
+    members = _members(data, folds, y, known, config, bars)
+    dense, sparse, logits = (torch.empty_like(y) for _ in range(3))
+    for fold, member in enumerate(members):
+        dense[folds == fold], sparse[folds == fold], logits[folds == fold] = member.dense_logits, member.sparse_logits, member.logits()
+    logits[:, _ATTACKS] = dense[:, _ATTACKS]
+    hostile = (y[:, _ATTACKS] > 0).any(1)
+    point = heads.operating_point(dense[:, _ATTACKS], hostile, (known[:, _ATTACKS] > 0).all(1) & ~hostile, config.attacks)
     _write(members, point, config)
-    d = torch.stack([m.dense_logits for m in members]).mean(0)
-    s = torch.stack([m.sparse_logits for m in members]).mean(0)
     sources = Counter(row.source for row in rows)
-    report: dict[str, Any] = {"rows": len(rows), "development_rows": len(dev), "sources": dict(sorted(sources.items()))}
+    report: dict[str, Any] = {"rows": len(rows), "folds": config.members, "sources": dict(sorted(sources.items()))}
     if "package_pages" in sources:
         report["package_licences"] = manuals.licences()
-    return report | {"heads": _measured(d, s, members, targets, dev)}
+    return report | {"heads": _measured(dense, sparse, torch.sigmoid(logits), y, known)}
 
 
 def _members(
-    data: heads.Features, train: torch.Tensor, dev: torch.Tensor, targets: heads.Targets, config: SafetyConfig, bars: Bars
+    data: heads.Features, folds: torch.Tensor, y: torch.Tensor, known: torch.Tensor, config: SafetyConfig, bars: Bars
 ) -> list[heads.Member]:
+    rows = (config.members - 1) * len(y)
+    with bars.step("readers", rows * (config.dense.epochs + config.sparse.epochs), "rows") as told:
+        return [_member(data, folds != fold, y, known, config, told) for fold in range(config.members)]
+
+
+def _member(
+    data: heads.Features, mine: torch.Tensor, y: torch.Tensor, known: torch.Tensor, config: SafetyConfig, told: Callable[[int], None]
+) -> heads.Member:
+    """Trained on the rows that are `mine`, calibrated on the others."""
+    train, rest = torch.nonzero(mine)[:, 0], torch.nonzero(~mine)[:, 0]
+    targets = heads.Targets(y, known, train)
     mean, spread = data.pooled[train].mean(0), data.pooled[train].std(0).clamp(min=1e-3)
     x = (data.pooled - mean) / spread
-    rows = config.members * len(train)
-    out: list[heads.Member] = []
-    with bars.step("readers", rows * (config.dense.epochs + config.sparse.epochs), "rows") as told:
-        for _ in range(config.members):
-            dense = heads.train_dense(x, train, targets, config.dense, told)
-            sparse = heads.train_sparse(data, train, targets, config.sparse, told)
-            with torch.no_grad():
-                d, s = dense(x[dev]), heads.sparse_logits(data, sparse, dev)
-            mix = torch.from_numpy(heads.calibrate(d, s, targets.y[dev], targets.known[dev]))
-            mix[_ATTACKS] = torch.tensor([1.0, 1.0, 0.0])  # all members alike: their operating point is found together
-            out.append(heads.Member(*heads.unscaled(dense, mean, spread), sparse.weight.detach(), mix, d, s))
-    return out
+    dense = heads.train_dense(x, train, targets, config.dense, told)
+    sparse = heads.train_sparse(data, train, targets, config.sparse, told)
+    with torch.no_grad():
+        d, s = dense(x[rest]), heads.sparse_logits(data, sparse, rest)
+    mix = torch.from_numpy(heads.calibrate(d, s, y[rest], known[rest]))
+    mix[_ATTACKS] = torch.tensor([1.0, 1.0, 0.0])  # all members alike: their operating point is found together
+    return heads.Member(*heads.unscaled(dense, mean, spread), sparse.weight.detach(), mix, d, s)
 
 
-def _measured(
-    d: torch.Tensor, s: torch.Tensor, members: Sequence[heads.Member], targets: heads.Targets, dev: torch.Tensor
-) -> dict[str, Any]:
-    logits = torch.stack([m.logits() for m in members]).mean(0)
-    logits[:, _ATTACKS] = d[:, _ATTACKS]
-    scores = torch.sigmoid(logits).numpy()
+def _measured(dense: torch.Tensor, sparse: torch.Tensor, scores: torch.Tensor, y: torch.Tensor, known: torch.Tensor) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for i, head in enumerate(HEADS):
-        mask = targets.known[dev][:, i].numpy() > 0
-        y = targets.y[dev][:, i].numpy()[mask]
-        named = {"auc": scores[mask, i], "auc_dense": d[:, i].numpy()[mask], "auc_sparse": s[:, i].numpy()[mask]}
-        out[head] = {key: round(heads.auc(values, y), 4) for key, values in named.items()} | {"positives": int(y.sum()), "rows": len(y)}
+        mask = known[:, i] > 0
+        right = y[mask, i].numpy()
+        named = {"auc": scores, "auc_dense": dense, "auc_sparse": sparse}
+        out[head] = {key: round(heads.auc(values[mask, i].numpy(), right), 4) for key, values in named.items()}
+        out[head] |= {"positives": int(right.sum()), "rows": len(right)}
     return out
-
-
-def _operating_point(
-    members: Sequence[heads.Member], targets: heads.Targets, dev: torch.Tensor, config: SafetyConfig
-) -> tuple[float, float]:
-    y, known = targets.y[dev][:, _ATTACKS], targets.known[dev][:, _ATTACKS]
-    hostile = (y > 0).any(1)
-    dense = torch.stack([m.dense_logits[:, _ATTACKS] for m in members]).mean(0)
-    return heads.operating_point(dense, hostile, (known > 0).all(1) & ~hostile, config.attacks)
 
 
 def _write(members: Sequence[heads.Member], point: tuple[float, float], config: SafetyConfig) -> None:
@@ -161,7 +155,7 @@ def _write(members: Sequence[heads.Member], point: tuple[float, float], config: 
 
 
 def _show(console: Console, report: dict[str, Any], out: Path) -> None:
-    table = Table("head", "AUC", "hidden layer", "linear", "positives", title=f"{report['development_rows']:,} development rows")
+    table = Table("head", "AUC", "hidden layer", "linear", "positives", title=f"{report['rows']:,} rows, each judged without its fold")
     for name, row in report["heads"].items():
         table.add_row(name, f"{row['auc']:.4f}", f"{row['auc_dense']:.4f}", f"{row['auc_sparse']:.4f}", f"{row['positives']:,}")
     console.print(table)

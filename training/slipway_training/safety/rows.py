@@ -11,7 +11,7 @@ from pathlib import Path
 from slipway_training.errors import DataMissing
 from slipway_training.safety import folders, manuals, templates
 from slipway_training.safety.config import SafetyConfig
-from slipway_training.safety.templates import HEADS, Row, held_out
+from slipway_training.safety.templates import HEADS, Row, fold_of
 
 
 def data_folder(config: SafetyConfig) -> Path | None:
@@ -48,4 +48,4 @@ def _manuals(config: SafetyConfig, packages: bool, rng: random.Random) -> Iterat
         pages.append(("package_pages", manuals.package_pages(config.data.package_pages, rng)))
     for source, windows in pages:
         for key, text in windows:
-            yield Row(text, source, held_out(key, config.development_share), none)
+            yield Row(text, source, fold_of(key, config.members), none)

@@ -33,7 +33,7 @@ class Row:
 
     text: str
     source: str
-    development: bool
+    fold: int
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -56,8 +56,13 @@ def expand(template: str, slots: Slots, rng: random.Random) -> str:
 
 
 def held_out(key: str, share: float) -> bool:
-    """Whether the template or row of this key is kept for development: by its hash, so that a longer file moves nothing."""
+    """Whether the row of this key is kept from training altogether: by its hash, so that a longer file moves nothing."""
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF < share
+
+
+def fold_of(key: str, folds: int) -> int:
+    """Which member of the file is trained without the template or row of this key: by its hash, as above."""
+    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % folds
 
 
 def rows(config: SafetyConfig, passages: list[str], rng: random.Random) -> Iterator[Row]:
@@ -101,15 +106,15 @@ def _harmless(
     none = dict.fromkeys(HEADS, 0)
     for family, lines in families.items():
         for line in lines:
-            held = held_out(line, config.development_share)
+            fold = fold_of(line, config.members)
             for _ in range(count):
-                yield Row(_dressed(expand(line, slots, rng), rng), f"{file}/{family}", held, none)
+                yield Row(_dressed(expand(line, slots, rng), rng), f"{file}/{family}", fold, none)
 
 
 def _attacks(files: Mapping[str, Any], slots: Slots, config: SafetyConfig, passages: list[str], rng: random.Random) -> Iterator[Row]:
     lines = [(kind, family, line) for kind, families in files.items() for family, members in families.items() for line in members]
     for kind, family, line in lines:
-        held = held_out(line, config.development_share)
+        fold = fold_of(line, config.members)
         # One text can be several attacks at once: the other attack heads learn nothing from it.
         labels = {
             "jailbreak": {"jailbreak": 1},
@@ -120,16 +125,16 @@ def _attacks(files: Mapping[str, Any], slots: Slots, config: SafetyConfig, passa
             text = _dressed(expand(line, slots, rng), rng)
             if kind == "injection" and passages and rng.random() < config.embedded_share:
                 text = embedded(text, rng.choice(passages), rng)
-            yield Row(text, f"attacks/{kind}.{family}", held, labels)
+            yield Row(text, f"attacks/{kind}.{family}", fold, labels)
 
 
 def _harms(files: Mapping[str, list[str]], slots: Slots, config: SafetyConfig, rng: random.Random) -> Iterator[Row]:
     for head, lines in files.items():
         clear = {h: 0 for h in HARMS if h not in _neighbours(head)}
         for place, line in enumerate(lines):
-            held = place % round(1 / config.development_share) == 2  # few templates: by place, so that every head keeps some back
+            fold = place % config.members  # few templates: by place, so that every member misses some of each
             for _ in range(config.per_template.harm):
-                yield Row(_dressed(expand(line, slots, rng), rng), f"harm/{head}", held, {**dict.fromkeys(ATTACKS, 0), **clear, head: 1})
+                yield Row(_dressed(expand(line, slots, rng), rng), f"harm/{head}", fold, {**dict.fromkeys(ATTACKS, 0), **clear, head: 1})
 
 
 def _neighbours(head: str) -> set[str]:
