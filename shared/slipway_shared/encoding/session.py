@@ -17,6 +17,8 @@ from slipway_shared.encoding.choice import Choice, EngineName, choose
 Ids = NDArray[np.int64]
 """[rows, tokens]"""
 Floats = NDArray[np.float32]
+SMALL_PASS = 64
+"""Padded tokens up to which ONNX Runtime's int8 is faster even on AMX: the time goes into fetching the weights, which are half as large (measured)."""
 
 
 class Session(Protocol):
@@ -32,19 +34,23 @@ class Session(Protocol):
         ...
 
 
-def open_session(path: Path, asked: EngineName, threads: int) -> Session:
-    """`path` on the engine that `asked` leads to; raises EngineMissing. A graph that OpenVINO cannot be given stays on ONNX Runtime unless it was asked for."""
+def open_session(path: Path, asked: EngineName, threads: int, *, small_passes: bool = False) -> Session:
+    """`path` on the engine that `asked` leads to; raises EngineMissing. A graph that OpenVINO cannot be given stays on ONNX Runtime unless it was asked for.
+
+    `small_passes`: passes of at most SMALL_PASS tokens are common (single queries), so ONNX Runtime is held beside OpenVINO for them.
+    """
     choice = choose(asked)
     if choice.engine == "onnxruntime":
         return OnnxSession(path, threads, choice)
     from slipway_shared.encoding.float_graph import OtherGraph
 
     try:
-        return OpenVinoSession(path, threads, choice)
+        large = OpenVinoSession(path, threads, choice)
     except OtherGraph as error:
         if asked == "openvino":
             raise
         return OnnxSession(path, threads, Choice("onnxruntime", False, str(error)))
+    return BySize(OnnxSession(path, threads, choice), large) if small_passes and choice.bf16 else large
 
 
 class OnnxSession:
@@ -125,3 +131,16 @@ def warm(session: Session, names: Sequence[str], shapes: Sequence[tuple[int, int
             return done
         session.run({name: np.ones(shape, dtype=np.int64) for name in names})
     return len(wanted)
+
+
+class BySize:
+    """Small passes on one session, all others on the other; both hold the same weights."""
+
+    def __init__(self, small: Session, large: Session) -> None:
+        self.choice = large.choice
+        self._small, self._large = small, large
+
+    def run(self, feeds: Mapping[str, Ids]) -> Floats:
+        """See Session."""
+        tokens = next(iter(feeds.values())).size
+        return (self._small if tokens <= SMALL_PASS else self._large).run(feeds)

@@ -1,6 +1,7 @@
 """The embedded cross-encoder's graph on both engines: the same answer, padded or not, and small passes where they belong."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from slipway_shared.encoding import signal_stack
 from slipway_shared.encoding.choice import Choice, choose
-from slipway_shared.encoding.session import OnnxSession, OpenVinoSession, open_session, padded
+from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, open_session, padded
 
 MODEL = Path(__file__).parents[3] / "models" / "slipway-reranker" / "model.onnx"
 pytest.importorskip("openvino", reason="OpenVINO is installed on x86-64 Linux only")
@@ -22,6 +23,18 @@ def feeds(rows: int, tokens: int, padding: int = 0) -> dict[str, Ids]:
     mask, types = np.zeros_like(ids), np.zeros_like(ids)
     mask[:, :tokens], types[:, 9:tokens] = 1, 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+class Named:
+    """A session that says in its output who ran."""
+
+    choice = Choice("openvino", True, "as set")
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def run(self, feeds: Mapping[str, Ids]) -> NDArray[np.float32]:
+        return np.array([self.number], dtype=np.float32)
 
 
 def test_both_engines_answer_alike_and_padding_changes_nothing() -> None:
@@ -51,12 +64,20 @@ def test_widths_go_up_in_steps_and_what_is_added_is_padding() -> None:
         assert found.sum() == 2 * width
 
 
+def test_small_passes_go_to_the_first_session() -> None:
+    both = BySize(Named(1), Named(2))
+    assert both.choice == Named.choice
+    assert both.run(feeds(1, SMALL_PASS)) == 1
+    assert both.run(feeds(1, SMALL_PASS + 1)) == 2
+    assert both.run(feeds(4, SMALL_PASS // 2)) == 2
+
+
 def test_what_is_asked_for_is_opened() -> None:
     assert isinstance(open_session(MODEL, "onnxruntime", 1), OnnxSession)
     assert isinstance(open_session(MODEL, "openvino", 1), OpenVinoSession)
-    auto = open_session(MODEL, "auto", 1)
+    auto = open_session(MODEL, "auto", 1, small_passes=True)
     assert auto.choice == choose("auto")
-    assert isinstance(auto, OpenVinoSession) == (auto.choice.engine == "openvino")
+    assert isinstance(auto, BySize) == (auto.choice.engine == "openvino")
 
 
 def test_a_thread_that_compiled_still_takes_signals() -> None:

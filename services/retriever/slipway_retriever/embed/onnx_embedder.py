@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from slipway_shared.encoding.choice import Choice, EngineMissing, EngineName
-from slipway_shared.encoding.session import open_session, warm
+from slipway_shared.encoding.session import open_session
 
 from slipway_retriever.embed.embedder import Vectors
 from slipway_retriever.embed.model_folder import ModelFolder, weights
@@ -22,10 +22,6 @@ CONVERSION = 2
 """Part of every digest: raise it when the conversion changes what comes out."""
 
 Precision = Literal["int8", "fp32"]
-INPUTS = ("input_ids", "attention_mask")
-QUERIES = tuple((1, width) for width in (*range(8, 33, 4), *range(40, 65, 8)))
-"""The shapes of single queries, which OpenVINO compiles when it first meets them."""
-WARM_SECONDS = 2.0
 
 
 class OnnxEmbedder:
@@ -48,11 +44,10 @@ class OnnxEmbedder:
         # Full precision is asked for as the reference; bf16 would round it.
         asked = "onnxruntime" if precision == "fp32" and engine == "auto" else engine
         try:
-            self._session = open_session(_converted(folder, precision, cache, self.digest), asked, threads)
+            self._session = open_session(_converted(folder, precision, cache, self.digest), asked, threads, small_passes=True)
         except EngineMissing as error:
             raise ModelMissing(str(error)) from error
         self.choice: Choice = self._session.choice
-        warm(self._session, INPUTS, QUERIES, WARM_SECONDS)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with the special tokens, cut to the model's longest input."""
@@ -66,7 +61,7 @@ class OnnxEmbedder:
         for row, sequence in enumerate(batch):
             ids[row, : len(sequence)] = sequence
             mask[row, : len(sequence)] = 1
-        return self._session.run(dict(zip(INPUTS, (ids, mask), strict=True)))
+        return self._session.run({"input_ids": ids, "attention_mask": mask})
 
 
 def _converted(folder: ModelFolder, precision: Precision, cache: Path, digest: str) -> Path:
