@@ -18,6 +18,7 @@ from slipway_generator.engine import EngineLoad
 from slipway_generator.engines.llamacpp.context import Context, DecodeFailed
 from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.memory import KvMemory
+from slipway_generator.engines.llamacpp.portions import portions
 from slipway_generator.engines.llamacpp.seat import Seated
 from slipway_generator.engines.llamacpp.turns import Turns
 
@@ -26,8 +27,6 @@ MAX_FAILURES = 3
 FORCED_ROWS = 8
 """Tokens that a step may read over all answers because their constraints leave no choice. In a full batch an answer then gains a token a step as any other, and
 nobody waits for its neighbours' forms (each such run is a pass over the weights of its own, which saves nothing there); alone it gains them in a burst."""
-LOGPROB_ROWS = 64
-"""Prompt rows of one step whose logits are all wanted; bounds the output buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +162,8 @@ class Scheduler:
         if answering:
             # Answers keep flowing, but more slowly where more wait for their first word.
             room = min(room, self._limits.chunk * (2 if len(reading) > len(answering) else 1))
-        for sequence in reading:
-            room -= self._add_prompt(sequence, room)
+        for sequence, rows in portions(reading, room, apart=not self._context.pooled):
+            self._add_prompt(sequence, rows)
         logits = self._decode()
         for sequence in answering:
             self._take_answer(sequence, logits)
@@ -187,18 +186,15 @@ class Scheduler:
             self._context.add(sequence.slot, sequence.length, sequence.draft, logits="all")
         sequence.chunk = int(sequence.draws) + len(sequence.draft)
 
-    def _add_prompt(self, sequence: Seated, room: int) -> int:
+    def _add_prompt(self, sequence: Seated, rows: int) -> None:
         prompt = len(sequence.request.prompt)
         scored = sequence.request.prompt_logprobs is not None
-        sequence.chunk = max(0, min(room, prompt - sequence.done, LOGPROB_ROWS if scored else room))
-        if sequence.chunk == 0:
-            return 0
+        sequence.chunk = rows
         if sequence.started is None:
             sequence.started = time.monotonic()
         end = sequence.done + sequence.chunk
         logits = "all" if scored else "last" if end == prompt else "none"
         sequence.output = self._context.add(sequence.slot, sequence.done, sequence.tokens[sequence.done : end], logits=logits)
-        return sequence.chunk
 
     def _decode(self) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         logits = self._context.decode()
