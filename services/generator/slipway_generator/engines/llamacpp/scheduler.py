@@ -158,10 +158,9 @@ class Scheduler:
         self._draft(answering)
         for sequence in answering:
             self._add_answer(sequence)
-        room = self._limits.rows - self._context.rows
-        if answering:
-            # Answers keep flowing, but more slowly where more wait for their first word.
-            room = min(room, self._limits.chunk * (2 if len(reading) > len(answering) else 1))
+        # Answers keep flowing, but more slowly where more wait for their first word.
+        most = self._limits.chunk * (2 if len(reading) > len(answering) else 1) if answering else self._limits.rows
+        room = min(most, self._limits.rows - self._context.rows)
         for sequence, rows in portions(reading, room, apart=not self._context.pooled):
             self._add_prompt(sequence, rows)
         logits = self._decode()
