@@ -3,11 +3,12 @@
 It knows how a line looks. It refuses user text and secrets: callers log ids, counts and codes, and a value longer than MAX_VALUE is cut.
 """
 
+import contextlib
 import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 
@@ -35,7 +36,7 @@ def configure(service: str, level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unbroken(sys.stderr))),
         context_class=dict,
         cache_logger_on_first_use=False,
     )
@@ -48,6 +49,21 @@ def configure(service: str, level: str = "INFO") -> None:
 def get(service: str) -> Any:
     """A logger that names its service on every line."""
     return structlog.get_logger(service=service)
+
+
+class _Unbroken:
+    """A stream whose reader may be gone, or whose disk may be full: a line is lost then, and whoever logged goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class _JsonFormatter(logging.Formatter):
