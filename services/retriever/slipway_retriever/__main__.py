@@ -2,7 +2,7 @@
 
 import gc
 
-gc.disable()  # a sixth of a start went into looking for garbage among imports; `run` turns it on when the service is up
+gc.disable()  # imports leave no garbage, and looking for it takes time; `run` turns it on when the service is up
 
 from slipway_shared.service import run
 

@@ -100,7 +100,7 @@ class Encoder:
         self._tokenizer = Tokenizer.from_file(str(minilm.folder() / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=MAX_TOKENS)
-        # Not OpenVINO, also where the processor has AMX: a check reads a window or two, which it does no faster, and it takes 130 MB more (docs/safety.md).
+        # Not OpenVINO, also where the processor has AMX: for the window or two of a check it is hardly faster, and it takes 130 MB more (docs/safety.md).
         self._session = OnnxSession(minilm.converted(cache, taps), 1, choose("onnxruntime"))
 
     def encode(self, texts: Sequence[str]) -> Vectors:

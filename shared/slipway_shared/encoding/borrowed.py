@@ -11,7 +11,6 @@ exact to the bit, so every machine computes the same table.
 """
 
 import hashlib
-import importlib.util
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
+
+from slipway_shared.packages import folder_of
 
 SUFFIX = ".safetensors"
 DIGESTS = ("manifest.json", "digests.json")
@@ -122,11 +123,11 @@ def lent_table(recipe: Recipe, rows: NDArray[np.uint16] | None) -> NDArray[np.ui
 
 
 def package_folder(name: str) -> Path:
-    """Where an installed package lies; none of its code runs. Raises BorrowError."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
+    """Where the lender lies; raises BorrowError."""
+    folder = folder_of(name)
+    if folder is None:
         raise BorrowError(f"the embedded models borrow their word table from the package {name}, which is not installed; run make setup")
-    return Path(next(iter(spec.submodule_search_locations)))
+    return folder
 
 
 def read_recipe(borrowing: Path) -> Recipe:

