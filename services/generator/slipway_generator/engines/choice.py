@@ -19,7 +19,7 @@ async def open_model(card: ModelCard, settings: Settings, log: Any) -> Opened:
 
             return await open_llamacpp(card, settings, log)
         case "onnx":
-            from slipway_generator.engines.onnx import open_onnx
+            from slipway_generator.engines.onnx.engine import open_onnx
 
             return await open_onnx(card, settings, log)
         case "pointer":

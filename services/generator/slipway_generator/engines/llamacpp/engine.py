@@ -23,10 +23,6 @@ from slipway_generator.engines.sequence import MAX_FORCED, Vocabulary
 from slipway_generator.model import StartRefused
 from slipway_generator.settings import Settings
 
-GATHER_TURNS = 4
-"""Turns of the event loop that a request lets pass before it is submitted: those that arrive with it join its first step instead of waiting for it to end
-(tens of milliseconds). An idle loop's turn takes about 10 microseconds."""
-
 
 class LlamaCppEngine:
     """Engine protocol over one GGUF."""
@@ -97,8 +93,7 @@ class LlamaCppEngine:
             await asyncio.to_thread(self._grammars.compile, request.constraint, request.tenant) if request.constraint is not None else None
         )
         sequence = Seated(request, self._vocabulary, delivery.deliver, mask=mask, lookup=lookup, pace=pace)
-        for _ in range(GATHER_TURNS):
-            await asyncio.sleep(0)
+        await delivery.gather()
         delivery.open(sequence)
         try:
             scheduler.submit(sequence)
