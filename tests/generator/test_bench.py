@@ -46,14 +46,48 @@ def test_every_peer_is_asked_the_same_and_rounds_differ() -> None:
 def test_a_small_run_writes_table_json_and_plot(tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp")
     arguments = ["--model", str(tiny_model), "--rounds", "1", "--streams", "2", "--tokens", "4", "--cases", "short", "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "slipway_generator.bench", *arguments], capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    (row,) = json.loads((tmp_path / "generator.json").read_text())["rows"]
+    (row,) = _bench(*arguments)
     assert row["figures"]["tokens"] == 8
     assert row["figures"]["tokens_per_cpu_second"] > 0
     assert (tmp_path / "generator.svg").read_text().startswith("<svg")
+
+
+def test_a_draft_model_is_measured_beside_none_and_its_right_tokens_are_counted(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama.cpp is not installed")
+    words = ["--model", str(tiny_model), "--draft", str(tiny_model), "--no-lookup", "--rounds", "1", "--streams", "1", "--tokens", "40"]
+    rows = _bench(*words, "--cases", "short", "--out", str(tmp_path))
+    with_draft, without = (row["figures"] for row in rows)
+    assert [row["peer"] for row in rows] == ["slipway", "slipway-no-draft"]
+    assert 0.9 * with_draft["drafted"] <= with_draft["accepted"] <= with_draft["drafted"]
+    assert without["drafted"] == 0
+    assert with_draft["tokens"] == without["tokens"] == 40
+    assert set(rows[0]["ratios"]) >= {"tokens_per_cpu_second", "ttft_p50_seconds"}
+    assert f"{with_draft['accepted']:.0f} of {with_draft['drafted']:.0f}" in (tmp_path / "generator.md").read_text()
+
+
+def test_an_onnx_flavor_is_measured_with_batches_and_without(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
+    folder = Path(__file__).parents[2] / "models" / "slipway-reader-llama" / "int4-onnx"
+    words = ["--model", str(folder), "--without", "--rounds", "1", "--streams", "1", "2", "--tokens", "6", "--cases", "short"]
+    rows = _bench(*words, "--out", str(tmp_path))
+    assert [(row["peer"], row["streams"], row["figures"]["tokens"]) for row in rows] == [
+        (peer, streams, 6 * streams) for streams in (1, 2) for peer in ("slipway", "slipway-plain")
+    ]
+    refused = subprocess.run(
+        [sys.executable, "-m", "slipway_generator.bench", "--model", str(folder), "--draft", str(folder)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "ONNX" in refused.stderr
+
+
+def _bench(*words: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "slipway_generator.bench", *words], capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    written = Path(words[words.index("--out") + 1]) / "generator.json"
+    return json.loads(written.read_text())["rows"]
 
 
 def test_masks_are_measured_and_every_document_is_valid(tiny_model: Path, tmp_path: Path) -> None:

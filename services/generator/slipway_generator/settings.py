@@ -37,7 +37,10 @@ class Settings(ServiceSettings):
     max_tokens: int = Field(default=512, ge=1, le=1 << 17, description="for requests without a limit")
     keepalive_seconds: float = Field(default=10.0, gt=0, le=300, description="a stream that is silent this long carries a comment")
     request_seconds: float = Field(default=600.0, gt=0, le=86_400, description="deadline of a request that brings none")
-    speculate: bool = Field(default=True, description="draft by prompt lookup where it pays")
+    speculate: bool = Field(default=True, description="llama.cpp: draft tokens and verify several in a step, where it pays")
+    prompt_lookup: bool = Field(
+        default=True, description="llama.cpp: draft by prompt lookup first; false leaves it to the draft model alone"
+    )
     draft_model: str | None = Field(
         default=None,
         description="llama.cpp: folder of a smaller flavor with the same vocabulary, which drafts where prompt lookup finds nothing",

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +20,7 @@ from slipway_generator.bench.measure import Round, run_round
 def main() -> int:
     """Parse, measure, report."""
     parser = argparse.ArgumentParser(prog="slipway_generator.bench", description=(__doc__ or "").split(": ")[1])
-    parser.add_argument("--model", type=Path, default=Path("models/slipway-reader-llama/int8"), help="folder of a GGUF flavor")
+    parser.add_argument("--model", type=Path, default=Path("models/slipway-reader-llama/int8"), help="folder of a GGUF or an ONNX flavor")
     parser.add_argument(
         "--llama-server", type=Path, default=os.environ.get("LLAMA_SERVER"), help="its binary (or LLAMA_SERVER); none: ours alone"
     )
@@ -28,28 +29,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--without", action="store_true", help="also run ours without drafts and prefix cache")
+    parser.add_argument("--without", action="store_true", help="also run ours without drafts, prefix cache and ONNX batches")
+    parser.add_argument("--draft", type=Path, help="folder of a draft model; ours is then run with it and without")
+    parser.add_argument("--no-lookup", action="store_true", help="no drafts by prompt lookup: the draft model alone")
     parser.add_argument("--out", type=Path, default=Path(".slipway/bench"))
     return asyncio.run(_main(parser.parse_args()))
 
 
 async def _main(asked: argparse.Namespace) -> int:
     verified = manifest.load_verified(asked.model)
-    if verified.manifest.engine != "llamacpp":
-        sys.stderr.write("the benchmark compares on a GGUF flavor\n")
+    if verified.manifest.engine not in ("llamacpp", "onnx") or (verified.manifest.engine == "onnx" and (asked.llama_server or asked.draft)):
+        sys.stderr.write("the benchmark takes a GGUF flavor, or an ONNX flavor without --llama-server and --draft\n")
         return 2
     measured: dict[report.Key, list[Round]] = {}
     async with contextlib.AsyncExitStack() as stack:
-        most = max(asked.streams)
-        running = [await stack.enter_async_context(peers.ours(asked.model, most, asked.threads, served_name="bench"))]
-        if asked.without:
-            off = {"speculate": "false", "prefix_entries": "0", "served_name": "bench"}
-            running.append(await stack.enter_async_context(peers.ours(asked.model, most, asked.threads, "slipway-plain", **off)))
-        if asked.llama_server:
-            context = verified.manifest.context_tokens
-            running.append(
-                await stack.enter_async_context(peers.llama_server(asked.llama_server, verified.entry, most, asked.threads, context))
-            )
+        running = [await stack.enter_async_context(peer) for peer in _peers(asked, verified)]
         # A connection each: one that idles while another peer is measured may be closed by its server just when it is used again.
         connector = aiohttp.TCPConnector(force_close=True)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=600)))
@@ -67,6 +61,20 @@ async def _main(asked: argparse.Namespace) -> int:
                 _write(asked.out, report.summary(measured, running[-1].name), verified.digest)
     sys.stdout.write((asked.out / "generator.md").read_text() + f"\n{asked.out}/generator.json, .md, .svg\n")
     return 0
+
+
+def _peers(asked: argparse.Namespace, verified: manifest.VerifiedModel) -> Iterator[contextlib.AbstractAsyncContextManager[peers.Peer]]:
+    """Ours first; ratios are to the last."""
+    most = max(asked.streams)
+    usual = {"served_name": "bench", **({"prompt_lookup": "false"} if asked.no_lookup else {})}
+    yield peers.ours(asked.model, most, asked.threads, **usual, **({"draft_model": str(asked.draft)} if asked.draft else {}))
+    if asked.draft:
+        yield peers.ours(asked.model, most, asked.threads, "slipway-no-draft", **usual)
+    if asked.without:
+        off = {"speculate": "false", "prefix_entries": "0", "onnx_batch": "1"}
+        yield peers.ours(asked.model, most, asked.threads, "slipway-plain", **usual, **off)
+    if asked.llama_server:
+        yield peers.llama_server(asked.llama_server, verified.entry, most, asked.threads, verified.manifest.context_tokens)
 
 
 async def _ends(session: aiohttp.ClientSession, peer: peers.Peer) -> dict[str, int]:

@@ -16,7 +16,8 @@ from slipway_generator.bench.peers import Peer, PeerFailed
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Figures of one round; times in seconds. `valid`: share of constrained answers that satisfy the schema (1.0 for others)."""
+    """Figures of one round; times in seconds. `valid`: share of constrained answers that satisfy the schema (1.0 for others). `drafted` and `accepted`: tokens
+    that were guessed ahead, and those that were right; 0 of peers that do not say it."""
 
     tokens: int
     wall: float
@@ -24,6 +25,8 @@ class Round:
     first: tuple[float, ...]
     gaps: tuple[float, ...]
     valid: float
+    drafted: int = 0
+    accepted: int = 0
 
 
 @dataclass
@@ -36,17 +39,32 @@ class _Stream:
 
 async def run_round(session: aiohttp.ClientSession, peer: Peer, case: Case, number: int) -> Round:
     """All streams of `case` at once."""
+    before = await _drafts(session, peer)
     cpu, started = peer.cpu_seconds(), time.perf_counter()
     streams = await asyncio.gather(*(_stream(session, peer, case, case.body(number, at)) for at in range(case.streams)))
-    wall = time.perf_counter() - started
+    wall, cpu = time.perf_counter() - started, peer.cpu_seconds() - cpu
+    after = await _drafts(session, peer)
     return Round(
         tokens=sum(stream.tokens for stream in streams),
         wall=wall,
-        cpu=peer.cpu_seconds() - cpu,
+        cpu=cpu,
         first=tuple(stream.first for stream in streams),
         gaps=tuple(gap for stream in streams for gap in stream.gaps or ()),
         valid=sum(_valid(stream.text) for stream in streams) / len(streams) if case.schema else 1.0,
+        drafted=sum(after) - sum(before),
+        accepted=after[0] - before[0],
     )
+
+
+async def _drafts(session: aiohttp.ClientSession, peer: Peer) -> tuple[int, int]:
+    """Drafted tokens so far: those that were right, and those that were not."""
+    if not peer.counts:
+        return 0, 0
+    async with session.get(f"{peer.base}/metrics") as response:
+        lines = (await response.text()).splitlines()
+    counted = dict(line.rsplit(" ", 1) for line in lines if line.startswith("slipway_speculative_tokens_total{"))
+    right, wrong = (int(float(counted.get(f'slipway_speculative_tokens_total{{result="{name}"}}', 0))) for name in ("accepted", "rejected"))
+    return right, wrong
 
 
 async def _stream(session: aiohttp.ClientSession, peer: Peer, case: Case, body: dict[str, Any]) -> _Stream:

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -24,11 +24,12 @@ class PeerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A running server of the dialect."""
+    """A running server of the dialect; `counts`: its `/metrics` says how its drafts fared."""
 
     name: str
     base: str
     pid: int
+    counts: bool = False
 
     def cpu_seconds(self) -> float:
         """User and system time of the process and its threads so far (Linux)."""
@@ -53,7 +54,7 @@ async def ours(model: Path, streams: int, threads: int, name: str = "slipway", *
     }
     port = free_port()
     async with _running(name, [sys.executable, "-m", "slipway_generator", "--port", str(port)], port, "/readyz", environment) as peer:
-        yield peer
+        yield replace(peer, counts=True)
 
 
 @contextlib.asynccontextmanager

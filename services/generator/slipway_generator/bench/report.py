@@ -7,7 +7,8 @@ from typing import Any
 from slipway_generator.bench.measure import Round
 
 Key = tuple[str, int, str]
-HEADINGS = ("case", "streams", "tok/CPU-s", "tok/s", "TTFT p50 ms", "TTFT p99 ms", "gap p99 ms", "valid")
+HEADINGS = ("case", "streams", "tok/CPU-s", "tok/s", "TTFT p50 ms", "TTFT p99 ms", "gap p99 ms", "valid", "drafts right")
+NO_RATIO = frozenset(("valid", "tokens", "drafted", "accepted"))
 BETTER_HIGH = ("tokens_per_cpu_second", "tokens_per_second")
 
 
@@ -24,6 +25,8 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
         "gap_p99_seconds": quantile(gaps, 0.99),
         "valid": statistics.mean(each.valid for each in rounds),
         "tokens": float(sum(each.tokens for each in rounds)),
+        "drafted": float(sum(each.drafted for each in rounds)),
+        "accepted": float(sum(each.accepted for each in rounds)),
     }
 
 
@@ -39,11 +42,7 @@ def summary(measured: Mapping[Key, Sequence[Round]], base: str) -> list[dict[str
     for (case, streams, peer), rounds in measured.items():
         own = figures(rounds)
         other = figures(measured[case, streams, base]) if (case, streams, base) in measured and peer != base else None
-        ratios = (
-            {}
-            if other is None
-            else {name: _ratio(name, value, other[name]) for name, value in own.items() if name not in ("valid", "tokens")}
-        )
+        ratios = {} if other is None else {name: _ratio(name, value, other[name]) for name, value in own.items() if name not in NO_RATIO}
         rows.append({"case": case, "streams": streams, "peer": peer, "rounds": len(rounds), "figures": own, "ratios": ratios})
     return rows
 
@@ -60,7 +59,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             _cell(1000 * own["ttft_p99_seconds"], ratios.get("ttft_p99_seconds")),
             _cell(1000 * own["gap_p99_seconds"], ratios.get("gap_p99_seconds")),
         ]
-        lines.append(f"| {row['peer']} | {row['case']} | {row['streams']} | " + " | ".join(cells) + f" | {own['valid']:.0%} |")
+        lines.append(
+            f"| {row['peer']} | {row['case']} | {row['streams']} | " + " | ".join(cells) + f" | {own['valid']:.0%} | {_drafts(own)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -87,6 +88,11 @@ def plot(rows: Sequence[dict[str, Any]]) -> str:
 def _ratio(name: str, own: float, other: float) -> float:
     low, high = (other, own) if name in BETTER_HIGH else (own, other)
     return high / low if low else 0.0
+
+
+def _drafts(own: Mapping[str, float]) -> str:
+    """How many of the drafted tokens were right."""
+    return f"{own['accepted']:.0f} of {own['drafted']:.0f}" if own["drafted"] else ""
 
 
 def _cell(value: float, ratio: float | None) -> str:

@@ -87,7 +87,7 @@ class LlamaCppEngine:
             raise StartRefused("the engine was not started.")
         scheduler, delivery = self._scheduler, self._delivery
         drafts = self._settings.speculate and request.prompt_logprobs is None
-        lookup = PromptLookup(self._settings.draft_tokens) if drafts else None
+        lookup = PromptLookup(self._settings.draft_tokens) if drafts and self._settings.prompt_lookup else None
         pace = Pace(self._settings.draft_tokens) if drafts and self._drafter is not None else None
         mask = (
             await asyncio.to_thread(self._grammars.compile, request.constraint, request.tenant) if request.constraint is not None else None

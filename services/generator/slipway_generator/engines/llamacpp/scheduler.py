@@ -20,6 +20,7 @@ from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.memory import KvMemory
 from slipway_generator.engines.llamacpp.portions import portions
 from slipway_generator.engines.llamacpp.seat import Seated
+from slipway_generator.engines.llamacpp.speculation import Speculation
 from slipway_generator.engines.llamacpp.turns import Turns
 
 MAX_FAILURES = 3
@@ -47,7 +48,7 @@ class Scheduler:
         self, context: Context, memory: KvMemory, limits: Limits, flush: Callable[[], None], log: Any, drafter: Drafter | None = None
     ) -> None:
         self._context = context
-        self._drafter = drafter
+        self._speculation = Speculation(drafter, limits.draft_sequences, log)
         self._memory = memory
         self._limits = limits
         self._flush = flush
@@ -155,7 +156,7 @@ class Scheduler:
         answering = sorted((sequence for sequence in batch if not sequence.prefilling), key=lambda sequence: sequence.slot)
         reading = [sequence for sequence in batch if sequence.prefilling]
         self._context.begin()
-        self._draft(answering)
+        self._speculation.propose(answering, len(self._running))
         for sequence in answering:
             self._add_answer(sequence)
         # Answers keep flowing, but more slowly where more wait for their first word.
@@ -168,14 +169,7 @@ class Scheduler:
             self._take_answer(sequence, logits)
         for sequence in reading:
             self._take_prompt(sequence, logits)
-
-    def _draft(self, answering: list[Seated]) -> None:
-        """What each answer may be going to say: by lookup, which is free, else by the draft model; nothing while the batch is full enough."""
-        drafting = len(self._running) <= self._limits.draft_sequences
-        for sequence in answering:
-            sequence.propose() if drafting else sequence.forget_draft()
-        if drafting and self._drafter is not None:
-            self._drafter.propose(answering)
+        self._speculation.note(answering, read=bool(reading))
 
     def _add_answer(self, sequence: Seated) -> None:
         fresh = sequence.tokens[sequence.done : sequence.length]
