@@ -57,6 +57,9 @@ METRICS: dict[str, Declared] = {
     "slipway_retries": Declared("gateway", "counter", "upstream calls tried again", ("upstream",)),
     "slipway_hedges": Declared("gateway", "counter", "second calls to a part that was late", ("upstream",)),
     "slipway_limiter_local": Declared("gateway", "counter", "limit decisions made without the store"),
+    "slipway_budget_used_ratio": Declared(
+        "gateway", "gauge", "paid share of a month's budget, of a key, or without `key` of its tenant", ("tenant", "key")
+    ),
     "slipway_guard_hold_seconds": Declared("gateway", "histogram", "how long output was held back for moderation"),
     "slipway_batches": Declared("gateway", "counter", "batches that ended", ("outcome",)),
     "slipway_batches_running": Declared("gateway", "gauge", "batches that this process runs"),
@@ -118,6 +121,12 @@ class Metrics:
     def histogram(self, name: str, **labels: str) -> Histogram:
         """The histogram `name`."""
         return self._child(name, Histogram, labels)
+
+    def drop(self, name: str, **labels: str) -> None:
+        """The instrument `name` with `labels` is exposed no longer: what it told of is gone. Whoever kept it must not use it again."""
+        for key in [key for key in self._children if key[0] == name and key[2:] == tuple(labels.items())]:
+            del self._children[key]
+            self._instruments[name].remove_by_labels(labels)
 
     def exposition(self) -> bytes:
         """Everything as OpenMetrics text, exemplars included."""

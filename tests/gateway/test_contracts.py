@@ -126,8 +126,8 @@ async def test_a_changed_limit_holds_for_a_known_key_after_the_stated_time(start
 
 
 async def test_a_used_up_budget_holds_on_every_route_and_alias(start: Any, tmp_path: Path) -> None:
-    """Contracts 22 and 27: refused before any body byte, with what is left and when to come back."""
-    prices = {"chat": {"input": 1e6, "output": 1e6}}
+    """Contracts 22 and 27: what costs money is refused before any body byte, with what is left and when to come back. What costs nothing is served."""
+    prices = {"chat": {"input": 1e6, "output": 1e6}, "embeddings": {"input": 1e6, "output": 0}}
     async with start(admin_token=ADMIN["authorization"][7:], keys_file=tmp_path / "keys", prices=prices) as platform:
         platform.generator.cards = [*platform.generator.cards, {**platform.generator.cards[1], "id": "chat:int8"}]
         auth = await key_for(platform, limits={"budget_usd": 300, "requests_per_minute": 1000, "tokens_per_minute": 100_000})
@@ -139,11 +139,17 @@ async def test_a_used_up_budget_holds_on_every_route_and_alias(start: Any, tmp_p
             ("/v1/chat/completions", {**CHAT, "stream": True}),
             ("/v1/completions", {"model": "chat", "prompt": "x", "max_tokens": 300}),
             ("/v1/responses", {"model": "chat", "input": "x"}),
+            ("/v1/embeddings", {"model": "any-name", "input": "x" * 1000}),
         ):
             status, headers, raw = await _post(platform, auth, path, body)
             assert status == 429 and json.loads(raw)["error"]["code"] == "budget_limit", path
             assert int(headers["retry-after"]) > 0 and int(headers["x-ratelimit-remaining-requests"]) > 0
-        assert len(platform.generator.seen) == asked
+        assert len(platform.generator.seen) == asked and platform.retriever.seen == []
+        for path in ("/v1/models", "/v1/files", "/v1/vector_stores"):
+            async with platform.client.get(path, headers=auth) as response:
+                assert response.status == 200, path
+        assert (await _post(platform, auth, "/v1/rerank", {"query": "x", "documents": ["x"], "top_n": 1}))[0] == 200
+        assert (await _post(platform, auth, "/v1/chat/completions", {**CHAT, "model": "reader"}))[0] == 200  # has no price
 
 
 async def test_last_months_spend_blocks_nobody() -> None:

@@ -121,6 +121,27 @@ async def test_a_budget_of_money_is_used_up_by_price(platform: Any) -> None:
     assert len(answers) - 1 == (150_000 - reserved) // cost + 1
 
 
+async def test_what_costs_less_than_a_millionth_of_a_dollar_adds_up(start: Any, redis_server: Any, tmp_path: Any) -> None:
+    """A small request of a cheap model costs 0.14 micro-dollars here: rounded, it would be free for ever."""
+    for where in ({"redis_url": redis_server.url, "redis_seconds": 5}, {"keys_file": tmp_path / "keys.json"}):
+        prices = {"chat": {"input": 0.01, "output": 0.01}}
+        async with start(admin_token=ADMIN, key_cache_seconds=0, safety_url=None, prices=prices, **where) as platform:
+            auth = await limited(platform, limits={"budget_usd": 1e-6})
+            assert [(await ask(platform, auth, max_tokens=1))[0] for _ in range(9)] == [200] * 7 + [429] * 2
+
+
+async def test_a_priced_model_is_paid_for_while_nobody_lists_it(start: Any, tmp_path: Any) -> None:
+    """The gateway has just started and cannot look the model up; the generator is back a moment later."""
+    prices = {"chat": {"input": 1e6, "output": 1e6}}
+    async with start(admin_token=ADMIN, keys_file=tmp_path / "keys.json", safety_url=None, prices=prices) as platform:
+        platform.generator.down = True
+        auth = await limited(platform, limits={"budget_usd": 1})
+        for model in ("chat", "chat:int8"):
+            status, _, raw = await ask(platform, auth, model=model)
+            assert status == 429 and json.loads(raw)["error"]["code"] == "budget_limit"
+        assert (await ask(platform, auth, model="free"))[0] == 200  # quoted from the passages
+
+
 async def test_a_stream_that_outgrows_its_quota_ends_with_an_error(platform: Any) -> None:
     platform.generator.text = "word " * 800
     auth = await limited(platform, limits={"tokens_per_minute": 300})

@@ -25,6 +25,17 @@ def test_an_exemplar_leads_to_the_trace() -> None:
     assert f'# {{trace_id="{"a" * 32}"}}' in metrics.exposition().decode()
 
 
+def test_a_dropped_instrument_is_exposed_no_longer_and_can_come_again() -> None:
+    metrics = Metrics("gateway")
+    for key in ("a", "b"):
+        metrics.gauge("slipway_budget_used_ratio", tenant="t", key=key).set(0.5)
+    metrics.drop("slipway_budget_used_ratio", tenant="t", key="a")
+    metrics.drop("slipway_budget_used_ratio", tenant="t", key="never seen")
+    assert metrics.exposition().decode().count("slipway_budget_used_ratio{") == 1
+    metrics.gauge("slipway_budget_used_ratio", tenant="t", key="a").set(0.25)
+    assert 'slipway_budget_used_ratio{key="a",tenant="t"} 0.25' in metrics.exposition().decode()
+
+
 def test_no_label_can_hold_user_text() -> None:
     allowed = {
         "route",
@@ -44,5 +55,7 @@ def test_no_label_can_hold_user_text() -> None:
         "verdict",
         "pool",
         "to",
+        "tenant",
+        "key",
     }
     assert {label for declared in METRICS.values() for label in declared.labels} <= allowed | {"category"}

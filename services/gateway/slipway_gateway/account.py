@@ -137,6 +137,10 @@ class Accounts:
         counters[1].inc(completion)
         return prompt, completion
 
-    def _micros(self, model: str, prompt: int, completion: int) -> int:
+    def priced(self, model: str) -> str | None:
+        """The name under which `model` has a price."""
+        return next((name for name in (model, model.partition(":")[0]) if name in self._prices), None)
+
+    def _micros(self, model: str, prompt: int, completion: int) -> float:
         price = self._prices.get(model) or self._prices.get(model.partition(":")[0])
-        return round(prompt * price.input + completion * price.output) if price else 0
+        return prompt * price.input + completion * price.output if price else 0

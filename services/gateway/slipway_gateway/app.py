@@ -18,6 +18,7 @@ from slipway_gateway.batches.redis_store import RedisBatches
 from slipway_gateway.batches.runner import Runner
 from slipway_gateway.batches.sqlite_store import SqliteBatches
 from slipway_gateway.batches.store import BatchStore
+from slipway_gateway.budgets import Budgets
 from slipway_gateway.builds import Builds
 from slipway_gateway.catalog import Catalog
 from slipway_gateway.desk import CALLER_GONE, Desk
@@ -205,7 +206,10 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         wired.runner.start(app)
         watchdog = Watchdog(wired.router.pools, wired.catalog, app.state.metrics, app.state.log, seconds=settings.watchdog_seconds)
         watchdog.start()
+        budgets = Budgets(wired.store, wired.limiter, app.state.metrics, app.state.log, seconds=settings.budget_seconds)
+        budgets.start()
         yield
+        await budgets.aclose()
         await watchdog.aclose()
         await wired.runner.aclose()
         await wired.background.aclose()

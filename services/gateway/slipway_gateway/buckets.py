@@ -27,12 +27,16 @@ class Scope:
 
 
 class Use(NamedTuple):
-    """What one request takes: reserved by an estimate, settled by what it was."""
+    """What one request takes: reserved by an estimate, settled by what it was.
+
+    `micros` are micro-dollars and not rounded, so that small requests of cheap models add up. `paid` is told on settling: the micro-dollars that it cost.
+    """
 
     requests: int = 1
     tokens: int = 0
-    micros: int = 0
+    micros: float = 0
     stream: bool = False
+    paid: float = 0
 
 
 class Decision(NamedTuple):
@@ -54,7 +58,10 @@ class _State:
     scope: Scope
     shared: tuple[int, int, int, int]
     """The part of the scope's numbers that this process may give out."""
-    spent: int = 0
+    spent: float = 0
+    """Micro-dollars of this month, with those that running requests reserved."""
+    used: float = 0
+    """Micro-dollars of this month that were paid."""
     streams: dict[str, float] = field(default_factory=dict)
 
 
@@ -90,8 +97,13 @@ class LocalBuckets:
         for state in states:
             state.tokens = min(state.shared[1], state.tokens + back.tokens)
             state.spent = max(0, state.spent - back.micros)
+            state.used += back.paid
             state.streams.pop(request, None)
         return Decision(True, self._left(states))
+
+    def used(self, scope: Scope) -> float:
+        """Micro-dollars that were paid in `scope` this month."""
+        return self._state(scope, self._clock()).used
 
     def _state(self, scope: Scope, now: float) -> _State:
         hour = int(now // 3600)
@@ -111,7 +123,7 @@ class LocalBuckets:
         state.tokens = min(tpm, state.tokens + passed * tpm / 60)
         state.at = now
         if state.month != self._month:
-            state.month, state.spent = self._month, 0
+            state.month, state.spent, state.used = self._month, 0, 0
         return state
 
     def _shared(self, scope: Scope) -> tuple[int, int, int, int]:
@@ -136,7 +148,8 @@ def _refusals(state: _State, use: Use, now: float) -> list[tuple[str, float]]:
             del state.streams[request]
         if len(state.streams) >= streams:
             out.append(("streams", 1.0))
-    if budget and state.spent + use.micros > budget:
+    # A budget refuses what costs money; what is free neither needs one nor waits for the next month.
+    if budget and use.micros > 0 and state.spent + use.micros > budget:
         out.append(("budget", 3600.0))
     return out
 

@@ -48,8 +48,9 @@ class Desk:
         wanted, estimate = wishes(headers_of(request.scope)), estimate_chat(asked)
         if wanted.device_class is not None:
             context = context._replace(device_class=wanted.device_class)
-        # A name that nobody could look up must not become a metric's label.
-        account = await self._accounts.open(key, context.span_id, asked.model if card.owned_by else "unknown", estimate)
+        # A name that nobody could look up must not become a metric's label; what has a price is paid for all the same.
+        name = asked.model if card.owned_by else self._accounts.priced(asked.model) or "unknown"
+        account = await self._accounts.open(key, context.span_id, name, estimate)
         permit = await self.admit(request, asked.model, Load(estimate.prompt, estimate.answer, asked.priority), wanted, context, account)
         stages.mark("queue")
         return Ask(asked, body, card, context, stages, account, permit)

@@ -5,7 +5,7 @@ It knows scopes and headers. It refuses to know how tokens are estimated, and ne
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,8 @@ from slipway_gateway.redis_client import lost, script_unknown
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+_AT_ONCE = 500
+"""Scopes that are read in one round trip."""
 _SAID = {
     "requests": "Too many requests a minute",
     "tokens": "Too many tokens a minute",
@@ -54,10 +56,13 @@ class Grant(NamedTuple):
 class Limiter:
     """Counts use per key and per tenant. `local` is used where there is no Redis, `spare` (with a share of each limit) while Redis is away."""
 
-    def __init__(self, redis: "Redis | None", metrics: Metrics, *, local_share: float, lease_seconds: float) -> None:
+    def __init__(
+        self, redis: "Redis | None", metrics: Metrics, *, local_share: float, lease_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
         self._redis = redis
-        self._local = LocalBuckets()
-        self._spare = LocalBuckets(share=local_share)
+        self.clock = clock
+        self._local = LocalBuckets(clock=clock)
+        self._spare = LocalBuckets(share=local_share, clock=clock)
         self._lease_seconds = lease_seconds
         self._breaker = Breaker("limiter's store", failures=1, open_seconds=1.0)
         self._script = (files("slipway_gateway") / "limits.lua").read_text()
@@ -93,18 +98,33 @@ class Limiter:
         reached.limits = _headers(scopes, decision)
         raise reached
 
-    async def settle(self, grant: Grant, *, tokens: int, micros: int) -> dict[str, str]:
+    async def settle(self, grant: Grant, *, tokens: int, micros: float) -> dict[str, str]:
         """Corrects the reservation to what was used; the headers that are true now."""
         if not grant.scopes:
             return {}
-        back = Use(0, grant.use.tokens - tokens, grant.use.micros - micros, grant.use.stream)
+        back = Use(0, grant.use.tokens - tokens, grant.use.micros - micros, grant.use.stream, micros)
         return _headers(grant.scopes, await self._decide("settle", grant.scopes, grant.request, back))
 
-    def settle_behind(self, grant: Grant, *, tokens: int, micros: int) -> None:
+    def settle_behind(self, grant: Grant, *, tokens: int, micros: float) -> None:
         """`settle` without waiting, for a request whose caller is gone or whose task is being cancelled."""
         if grant.scopes:
-            back = Use(0, grant.use.tokens - tokens, grant.use.micros - micros, grant.use.stream)
+            back = Use(0, grant.use.tokens - tokens, grant.use.micros - micros, grant.use.stream, micros)
             self._later(self._decide("settle", grant.scopes, grant.request, back))
+
+    async def used(self, scopes: Sequence[Scope]) -> list[float]:
+        """Micro-dollars that were paid in each of `scopes` this month; raises UpstreamFailed while the store is away."""
+        if self._redis is None:
+            return [self._local.used(scope) for scope in scopes]
+        month, out = month_of(self.clock()).encode(), list[float]()
+        try:
+            for first in range(0, len(scopes), _AT_ONCE):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for scope in scopes[first : first + _AT_ONCE]:
+                        pipe.hmget(_name(scope), "month", "used")
+                    out += [float(used or 0) if held == month else 0.0 for held, used in await pipe.execute()]
+        except (*lost(), ValueError) as error:
+            raise errors.UpstreamFailed("The limiter's store cannot be read.") from error
+        return out
 
     async def aclose(self) -> None:
         """Waits for what is settled behind."""
@@ -149,7 +169,7 @@ class Limiter:
         return buckets.settle(scopes, request, use)
 
     async def _call(self, redis: "Redis", verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
-        names = [f"slipway:use:{scope.name}" for scope in scopes]
+        names = [_name(scope) for scope in scopes]
         given = [
             verb,
             request,
@@ -158,7 +178,8 @@ class Limiter:
             use.micros,
             int(use.stream),
             int(self._lease_seconds * 1000),
-            month_of(time.time()),
+            month_of(self.clock()),
+            use.paid,
         ]
         numbers = [number for scope in scopes for number in scope.numbers]
         if not self._sha:
@@ -170,6 +191,11 @@ class Limiter:
         left = [int(number) for number in raw[4:]]
         pairs = tuple(zip(left[::2], left[1::2], strict=True))
         return Decision(bool(raw[0]), pairs, int(raw[1]) - 1, raw[2].decode(), int(raw[3]) / 1000)
+
+
+def _name(scope: Scope) -> str:
+    """Where Redis keeps it."""
+    return f"slipway:use:{scope.name}"
 
 
 def scopes_of(key: Key) -> tuple[Scope, ...]:

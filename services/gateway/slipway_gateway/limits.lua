@@ -1,15 +1,16 @@
 -- Reserves or settles the use of one request in every scope (key, tenant) at once: all of it, or nothing.
 --
 -- KEYS: one hash per scope; its running streams are in a sorted set beside it.
--- ARGV: verb, request, requests, tokens, micro-dollars, stream (0/1), lease in ms, month; then per scope: requests/min, tokens/min, streams, micro-dollars
--- a month; 0 means without limit. On settle, tokens and micro-dollars are what is given back (below zero: taken in addition).
+-- ARGV: verb, request, requests, tokens, micro-dollars, stream (0/1), lease in ms, month, micro-dollars paid; then per scope: requests/min, tokens/min,
+-- streams, micro-dollars a month; 0 means without limit. On settle, tokens and micro-dollars are what is given back (below zero: taken in addition), and paid
+-- is what the request cost. `spent` holds what running requests reserved as well; `used` only what was paid, which is what alerts may tell of.
 -- Time is the store's own, so that gateways with wrong clocks agree.
 -- Returns {admitted, scope, dimension, wait in ms, then per scope: requests left, tokens left}.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local verb, request, month = ARGV[1], ARGV[2], ARGV[8]
-local requests, tokens, micros, stream = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local requests, tokens, micros, stream, paid = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[9])
 local state, refused = {}, nil
 
 local function filled(level, at, per_minute)
@@ -22,11 +23,14 @@ local function refuse(scope, dimension, wait)
 end
 
 for i, key in ipairs(KEYS) do
-  local at = 8 + (i - 1) * 4
+  local at = 9 + (i - 1) * 4
   local rpm, tpm, streams, budget = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local held = redis.call('HMGET', key, 'requests', 'tokens', 'at', 'month', 'spent')
-  local s = { rpm = rpm, tpm = tpm, requests = filled(held[1], held[3], rpm), tokens = filled(held[2], held[3], tpm), spent = 0 }
-  if held[4] == month then s.spent = tonumber(held[5]) end
+  local held = redis.call('HMGET', key, 'requests', 'tokens', 'at', 'month', 'spent', 'used')
+  local s = { rpm = rpm, tpm = tpm, requests = filled(held[1], held[3], rpm), tokens = filled(held[2], held[3], tpm), spent = 0, used = 0 }
+  if held[4] == month then
+    s.spent = tonumber(held[5])
+    s.used = tonumber(held[6]) or s.spent
+  end
   if verb == 'reserve' then
     if rpm > 0 and s.requests < requests then refuse(i, 'requests', (requests - s.requests) * 60000 / rpm) end
     -- A request larger than the whole bucket waits for a full one, and is paid off after.
@@ -36,7 +40,8 @@ for i, key in ipairs(KEYS) do
       redis.call('ZREMRANGEBYSCORE', key .. ':streams', '-inf', now)
       if redis.call('ZCARD', key .. ':streams') >= streams then refuse(i, 'streams', 1000) end
     end
-    if budget > 0 and s.spent + micros > budget then refuse(i, 'budget', 3600000) end
+    -- A budget refuses what costs money; what is free neither needs one nor waits for the next month.
+    if budget > 0 and micros > 0 and s.spent + micros > budget then refuse(i, 'budget', 3600000) end
   end
   state[i] = s
 end
@@ -52,11 +57,11 @@ for i, key in ipairs(KEYS) do
       redis.call('PEXPIRE', key .. ':streams', ARGV[7])
     end
   elseif verb == 'settle' then
-    s.tokens, s.spent = math.min(s.tpm, s.tokens + tokens), math.max(0, s.spent - micros)
+    s.tokens, s.spent, s.used = math.min(s.tpm, s.tokens + tokens), math.max(0, s.spent - micros), s.used + paid
     redis.call('ZREM', key .. ':streams', request)
   end
   if not refused then
-    redis.call('HSET', key, 'requests', s.requests, 'tokens', s.tokens, 'at', now, 'month', month, 'spent', s.spent)
+    redis.call('HSET', key, 'requests', s.requests, 'tokens', s.tokens, 'at', now, 'month', month, 'spent', s.spent, 'used', s.used)
     redis.call('EXPIRE', key, 3456000) -- forty days: longer than a month's budget must be remembered
   end
   out[#out + 1] = math.floor(s.requests)

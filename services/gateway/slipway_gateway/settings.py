@@ -40,6 +40,10 @@ class GatewaySettings(ServiceSettings):
         default_factory=dict, description='per model, US dollars for a million tokens: {"m": {"input": 1, "output": 2}}'
     )
 
+    budget_seconds: float = Field(
+        default=15.0, ge=0, le=3600, description="how often the used share of every budget is told as a metric; 0: never"
+    )
+
     deadline_seconds: float = Field(default=120.0, gt=0, le=3600, description="a request's time from the door to its last byte")
     connect_seconds: float = Field(default=1.0, gt=0, le=60)
     idle_seconds: float = Field(default=60.0, gt=0, le=600, description="the longest silence of a running upstream")
