@@ -244,7 +244,7 @@ def onnx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     chosen = [(folder, written) for folder, written in flavors if written.engine == "onnx"]
     if not chosen:
         pytest.skip("models/ holds no ONNX flavor")
-    running = start(tmp_path_factory.mktemp("onnx"), str(chosen[0][0]), chosen[0][1].id, temperature=0)
+    running = start(tmp_path_factory.mktemp("onnx"), str(chosen[0][0]), chosen[0][1].id, temperature=0, onnx_batch=4)
     yield running
     stop(running)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,6 +16,8 @@ import structlog
 from slipway_generator.engine import Constraint, Delta, GenerateRequest, Sampling
 from slipway_generator.engines.choice import open_model
 from slipway_generator.engines.onnx import batch as batches
+from slipway_generator.engines.onnx.native import Native
+from slipway_generator.engines.onnx.sizing import Together, choose_together, pays
 from slipway_generator.model import identify
 from slipway_generator.opened import Opened
 from slipway_generator.settings import Settings
@@ -44,8 +47,8 @@ def opening() -> Opening:
     pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
 
     @asynccontextmanager
-    async def opened(**settings: Any) -> AsyncGenerator[Opened]:
-        chosen = Settings(model=str(FOLDER), threads=1, **settings)
+    async def opened(onnx_batch: int | None = 4, **settings: Any) -> AsyncGenerator[Opened]:
+        chosen = Settings(model=str(FOLDER), threads=1, onnx_batch=onnx_batch, **settings)
         one = await open_model(identify(chosen), chosen, structlog.get_logger())
         try:
             yield one
@@ -227,3 +230,38 @@ async def test_without_batches_each_has_a_place_of_its_own(opening: Opening, mad
         alone, together = await both(opened, [ask(opened, one) for one in TEXTS])
         assert made == []
         assert [tokens(one) for one in together] == [tokens(one) for one in alone]
+
+
+def test_the_size_of_a_batch_is_as_set_or_as_measured() -> None:
+    pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed")
+    native = Native(FOLDER, 1024, 1)
+    assert choose_together(native, 1, 8) == Together(1, 0.0, "as set")
+    asked = choose_together(native, 8, 4)
+    assert (asked.most, asked.reason) == (4, "as set")
+    assert 0 < asked.gather_seconds <= 5e-3
+    assert choose_together(native, None, 1).most == 1
+    measured = choose_together(native, None, 8)
+    assert measured.most in (1, 2, 4)
+    assert len(re.findall(r"[0-9.]+ ms", measured.reason)) == 2
+    assert ("do not pay" in measured.reason) == (measured.most == 1)
+    assert pays(3.0e-3, 1.7e-3)
+    assert not pays(3.0e-3, 2.6e-3)  # hardly less
+    assert not pays(0.2e-3, 0.1e-3)  # half, of next to nothing
+    native.filling = None
+    assert choose_together(native, 4, 8).most == 1
+
+
+async def test_the_interpreter_is_free_while_a_prompt_is_read(opening: Opening) -> None:
+    """Through the package's Python binding nothing else of the process would run meanwhile."""
+    async with opening() as opened:
+        fox = opened.tokenizer.encode(" fox")
+        request = GenerateRequest(id="x", prompt=tuple(fox * 1000)[:1000], max_tokens=4, sampling=GOES_ON)
+        longest, last = 0.0, time.perf_counter()
+        answer = asyncio.ensure_future(run(opened, request))
+        started = last
+        while not answer.done():
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        assert longest < 0.5 * (last - started)
+        assert len(tokens(answer.result())) == 4

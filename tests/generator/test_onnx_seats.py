@@ -10,7 +10,7 @@ import structlog
 from slipway_generator.engine import GenerateRequest
 from slipway_generator.engines.huggingface import HubTokenizer
 from slipway_generator.engines.onnx.native import Native
-from slipway_generator.engines.onnx.scheduler import Scheduler
+from slipway_generator.engines.onnx.scheduler import Limits, Scheduler
 from slipway_generator.engines.sequence import Sequence, Vocabulary
 
 FOLDER = Path(__file__).parents[2] / "models" / "slipway-reader-llama" / "int4-onnx"
@@ -29,9 +29,9 @@ def scheduling(native: Native) -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(together: int) -> Any:
-        made.append(Scheduler(native, sequences=8, together=together, waiting=8, flush=lambda: None, log=structlog.get_logger()))
+        made.append(Scheduler(native, Limits(8, 8, together, 0.0), lambda: None, structlog.get_logger()))
         place = made[-1]._places[2]
-        place.native.append_tokens(np.array([KNOWN], dtype=np.int32))
+        place.native.append(np.array(KNOWN, dtype=np.int32))
         place.held, place.salt = np.array(KNOWN, dtype=np.int32), ("local", None)
         return made[-1]
 

@@ -46,7 +46,12 @@ class Settings(ServiceSettings):
         description="llama.cpp: folder of a smaller flavor with the same vocabulary, which drafts where prompt lookup finds nothing",
     )
     draft_tokens: int = Field(default=8, ge=1, le=16, description="longest draft")
-    onnx_batch: int = Field(default=4, ge=1, le=8, description="ONNX: sequences that are decoded in one batch; 1: each alone, in turns")
+    onnx_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=8,
+        description="ONNX: sequences decoded in one batch; 1: each alone, in turns; None: as measured at the start",
+    )
     adapters_dir: str | None = Field(default=None, description="folder below which LoRA adapters lie; None: none can be loaded")
     max_adapters: int = Field(default=8, ge=0, le=64, description="LoRA adapters that may be loaded at once; 0 refuses all")
     max_adapter_rank: int = Field(default=64, ge=1, le=512, description="vLLM: the largest rank of an adapter")

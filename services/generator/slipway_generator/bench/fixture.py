@@ -69,7 +69,7 @@ def write_fixture(folder: Path, *, copies: bool, layers: int = LAYERS) -> None:
     writer.add_rope_freq_base(COPY_ROPE_BASE if copies else ROPE_BASE)
     writer.add_vocab_size(VOCABULARY)
     _vocabulary(gguf, writer)
-    for name, value in _tensors(layers, copies=copies):
+    for name, value in tensors(layers, copies=copies):
         if value.ndim == 1:
             writer.add_tensor(name, value)
         else:
@@ -86,7 +86,8 @@ def write_fixture(folder: Path, *, copies: bool, layers: int = LAYERS) -> None:
     manifest.write_manifest(folder, described)
 
 
-def _tensors(layers: int, *, copies: bool) -> Iterator[tuple[str, Matrix]]:
+def tensors(layers: int, *, copies: bool) -> Iterator[tuple[str, Matrix]]:
+    """Every tensor under its name in a GGUF, rows by columns, in float32."""
     rng = np.random.default_rng(5)
 
     def matrix(rows: int, columns: int, scale: float = 1.0) -> Matrix:
@@ -153,8 +154,8 @@ def _look_up(attention: dict[str, Matrix]) -> None:
             attention["output"][NEXT.start + group * share + at, head + at] = 8.0
 
 
-def _vocabulary(gguf: Any, writer: Any) -> None:
-    """Byte-level BPE over the benchmark's own words, filled up with made-up ones that no merge reaches."""
+def words() -> tuple[list[str], list[str]]:
+    """Tokens and merges: byte-level BPE over the benchmark's own words, filled up with made-up ones that no merge reaches."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -169,7 +170,11 @@ def _vocabulary(gguf: Any, writer: Any) -> None:
         if made not in known:
             known.add(made)
             tokens.append(made)
-    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+    return tokens, [pair if isinstance(pair, str) else " ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+
+
+def _vocabulary(gguf: Any, writer: Any) -> None:
+    tokens, merges = words()
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(tokens)

@@ -1,13 +1,11 @@
 """A static batch: several sequences in one generator, a row each, read together and then continued by one token a step until the last has ended.
 
-onnxruntime-genai takes tokens from outside only once for a batch, and picks the later ones itself. The tokens that our sampling drew are therefore handed to it as
-logits of which they are the peak. Short rows are padded behind their prompt; the graph's attention counts the tokens of each row, so padding changes no number.
+Short rows are padded behind their prompt; the graph's attention counts the tokens of each row, so padding changes no number.
 Which requests can share a batch is decided here as well. It refuses to know queues and threads.
 """
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +26,13 @@ class Batch:
             raise ValueError("the model has no token that fills up rows")
         width = max(sequence.length for sequence in sequences)
         most = max(_remaining(sequence) for sequence in sequences)
-        self._capacity = min(native.context_tokens, width + most)
         self._length = width
-        self._native: Any = native.generator(len(sequences), self._capacity)
-        self._pad, self._end = native.filling
         self._rows = len(sequences)
+        self._native, self._capacity = native.rows(self._rows, min(native.context_tokens, width + most))
+        self._origin = native
+        self._pad, self._end = native.filling
         self._wasted = 0
         self._begun = False
-        self._chosen = np.full(self._rows, self._end, dtype=np.int64)
-        self._peaks: NDArray[np.float32] = np.empty((0, 1, 0), dtype=np.float32)
         self.live: dict[int, Sequence] = dict(enumerate(sequences))
         for sequence in sequences:
             # A batch has no memory of earlier prompts.
@@ -53,15 +49,19 @@ class Batch:
         for sequence in self.live.values():
             sequence.started = sequence.started or now
         if self._begun:
-            self._continue()
+            self._native.append_each(self._last())
+            self._length += 1
         else:
-            self._native.append_tokens(self._prompts())
+            self._native.append(self._prompts())
             self._begun = True
         for sequence in self.live.values():
             sequence.done = sequence.length
         self._wasted += self._rows - len(self.live)
-        logits: NDArray[np.float32] = self._native.get_logits()[:, -1]
-        return logits
+        return self._native.logits()
+
+    def close(self) -> None:
+        """Nobody is left; the memory serves the next batch."""
+        self._origin.give_back(self._rows, self._capacity, self._native)
 
     def end(self, row: int) -> None:
         """The sequence of this row says no more."""
@@ -73,19 +73,12 @@ class Batch:
             tokens[row, : sequence.length] = sequence.tokens[: sequence.length]
         return tokens
 
-    def _continue(self) -> None:
-        """Append to each row the token that its sequence gained last; ended rows are told that they have ended."""
-        rows = np.arange(self._rows)
-        if not self._peaks.size:
-            self._peaks = np.zeros_like(self._native.get_logits()[:, -1:])
-        self._peaks[rows, 0, self._chosen] = 0.0
-        self._chosen[:] = self._end
+    def _last(self) -> NDArray[np.int64]:
+        """The token that each row gained last; ended rows are told that they have ended."""
+        tokens = np.full(self._rows, self._end, dtype=np.int64)
         for row, sequence in self.live.items():
-            self._chosen[row] = sequence.tokens[sequence.length - 1]
-        self._peaks[rows, 0, self._chosen] = 1.0
-        self._native.set_logits(self._peaks)
-        self._native.generate_next_token()
-        self._length += 1
+            tokens[row] = sequence.tokens[sequence.length - 1]
+        return tokens
 
 
 def batchable(native: Native, sequence: Sequence) -> bool:

@@ -14,7 +14,8 @@ from slipway_generator.engines.delivery import Delivery
 from slipway_generator.engines.grammar import Grammars
 from slipway_generator.engines.huggingface import HubTokenizer
 from slipway_generator.engines.onnx.native import Native
-from slipway_generator.engines.onnx.scheduler import MAX_PLACES, Scheduler
+from slipway_generator.engines.onnx.scheduler import MAX_PLACES, Limits, Scheduler
+from slipway_generator.engines.onnx.sizing import choose_together
 from slipway_generator.engines.sequence import Sequence, Vocabulary
 from slipway_generator.model import ModelCard, StartRefused
 from slipway_generator.opened import Opened
@@ -35,18 +36,14 @@ class OnnxEngine:
 
     async def start(self) -> None:
         self._delivery = Delivery()
+        settings = self._settings
         try:
-            self._scheduler = await asyncio.to_thread(
-                Scheduler,
-                self._native,
-                sequences=self._settings.max_sequences,
-                together=self._settings.onnx_batch,
-                waiting=self._settings.max_waiting,
-                flush=self._delivery.flush,
-                log=self._log,
-            )
+            together = await asyncio.to_thread(choose_together, self._native, settings.onnx_batch, settings.max_sequences)
+            limits = Limits(settings.max_sequences, settings.max_waiting, together.most, together.gather_seconds)
+            self._scheduler = await asyncio.to_thread(Scheduler, self._native, limits, self._delivery.flush, self._log)
         except (RuntimeError, MemoryError) as error:
             raise StartRefused(f"ONNX Runtime has no room for {MAX_PLACES} KV caches: {str(error)[:300]}.") from error
+        self._log.info("onnx batches", places=MAX_PLACES, batch=together.most, batch_reason=together.reason)
         await asyncio.to_thread(self._grammars.prepare)
         self._scheduler.start()
 
@@ -84,7 +81,7 @@ async def open_onnx(card: ModelCard, settings: Settings, log: Any) -> Opened:
         raise StartRefused("engine onnx opens a folder that holds genai_config.json.")
     tokenizer = await asyncio.to_thread(HubTokenizer, card.folder)
     threads = machine.choose_threads(settings.threads, machine.usable_cores())
-    log.info("onnxruntime-genai", threads=threads.count, threads_reason=threads.reason, places=MAX_PLACES, batch=settings.onnx_batch)
+    log.info("onnxruntime-genai", threads=threads.count, threads_reason=threads.reason)
     native = await asyncio.to_thread(Native, card.folder, card.context_tokens, threads.count)
     engine = OnnxEngine(native, tokenizer, settings, log)
     template = tokenizer.template(card.folder)

@@ -3,15 +3,24 @@
 The library's own search is told nothing but to take the likeliest token: sampling, masks and stops are the service's. It refuses to know sequences.
 """
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+from slipway_generator.engines.onnx.library import Generator, load_library
 from slipway_generator.model import StartRefused
 
-_SEARCH = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "min_length": 0, "no_repeat_ngram_size": 0}
+_SEARCH: dict[str, float | bool] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+}
 """Whatever genai_config.json took over from the model's own configuration would otherwise change the tokens that a batch is told to go on with."""
+
+STRIDE = 256
+"""Tokens to which a batch's memory is rounded up, so that the next one fits into it."""
 
 
 class Native:
@@ -24,27 +33,34 @@ class Native:
         self.ends = _numbers(described.get("eos_token_id"))
         pads = _numbers(described.get("pad_token_id"))
         self.filling = (min(pads), min(self.ends)) if pads and self.ends else None
-        self._library = _library()
+        self._spare: tuple[int, int, Generator] | None = None
+        self._library = load_library()
+        overlay = {"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}
         try:
-            config = self._library.Config(str(folder))
-            config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
-            self._model: Any = self._library.Model(config)
-        except (RuntimeError, ValueError) as error:
+            config = self._library.make("Config", "OgaCreateConfig", str(folder).encode())
+            self._library.call("OgaConfigOverlay", config, json.dumps(overlay).encode())
+            self._model = self._library.make("Model", "OgaCreateModelFromConfig", config)
+        except RuntimeError as error:
             raise StartRefused(f"ONNX Runtime cannot load {folder.name}: {str(error)[:300]}.") from error
 
-    def generator(self, rows: int = 1, tokens: int | None = None) -> Any:
+    def rows(self, rows: int, tokens: int) -> tuple[Generator, int]:
+        """An empty generator of `rows` rows for a batch, and how many tokens (at least `tokens`) it holds in each. One that was given back is used again, because
+        the memory of a new one takes as long as dozens of steps of a small model."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare[0] == rows and tokens <= spare[1]:
+            spare[2].rewind(0)
+            return spare[2], spare[1]
+        held = min(self.context_tokens, -(-tokens // STRIDE) * STRIDE)
+        return self.generator(rows, held), held
+
+    def give_back(self, rows: int, tokens: int, generator: Generator) -> None:
+        """The batch has ended; the latest generator is kept, so that at most one idles."""
+        self._spare = (rows, tokens, generator)
+
+    def generator(self, rows: int = 1, tokens: int | None = None) -> Generator:
         """A generator of `rows` rows that holds `tokens` (None: the whole context) of prompt and answer in each; RuntimeError where memory is short."""
-        parameters = self._library.GeneratorParams(self._model)
-        parameters.set_search_options(max_length=tokens or self.context_tokens, batch_size=rows, **_SEARCH)
-        return self._library.Generator(self._model, parameters)
+        return Generator(self._library, self._model, {**_SEARCH, "max_length": tokens or self.context_tokens, "batch_size": rows})
 
 
 def _numbers(value: Any) -> frozenset[int]:
     return frozenset(one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int))
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("onnxruntime_genai")
-    except ImportError as error:
-        raise StartRefused("onnxruntime-genai is not installed; install slipway-generator[onnx].") from error

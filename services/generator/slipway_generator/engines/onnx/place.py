@@ -5,11 +5,11 @@ It refuses to know who waits.
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway_generator.engines.onnx.library import Generator
 from slipway_generator.engines.sequence import Salt, Sequence
 
 
@@ -17,7 +17,7 @@ from slipway_generator.engines.sequence import Salt, Sequence
 class Place:
     """One native generator and what its KV cache holds."""
 
-    native: Any
+    native: Generator
     salt: Salt | None = None
     held: NDArray[np.int32] | None = None
     sequence: Sequence | None = None
@@ -37,7 +37,7 @@ class Place:
         sequence.done = known
         if sequence.generated == 0:
             sequence.shared = known
-        self.native.rewind_to(known)
+        self.native.rewind(known)
 
     def advance(self, sequence: Sequence) -> None:
         """One token (or the prompt) of the sequence; errors of its constraint are raised."""
@@ -46,9 +46,9 @@ class Place:
         # Only the last row's logits come back, so a prompt that is to be scored is fed token by token.
         end = sequence.done + 1 if scored else sequence.length
         start = sequence.done
-        self.native.append_tokens(sequence.tokens[start:end])
+        self.native.append(sequence.tokens[start:end])
         sequence.done = end
-        logits: NDArray[np.float32] = self.native.get_logits()[0, -1:]
+        logits = self.native.logits()
         if scored:
             sequence.note_prompt(logits, start)
         if not sequence.prefilling:

@@ -7,6 +7,7 @@ It refuses to know the event loop: callers are told through `Sequence.deliver`.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -24,19 +25,28 @@ HELD_TURNS = 16
 """Where several wait and one seat falls free, it is held for so many tokens, in case a second falls free: two in one batch are nearly twice as fast as two alone."""
 
 
-class Scheduler:
-    """Owns the places, the batches and every sequence, on a thread of its own. At most `sequences` answer at once, `together` of them in one batch."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """At most `sequences` answer at once, `together` of them in one batch, and `waiting` wait. An idle engine lets `gather_seconds` pass after each arrival."""
 
-    def __init__(self, native: Native, *, sequences: int, together: int, waiting: int, flush: Callable[[], None], log: Any) -> None:
+    sequences: int
+    waiting: int
+    together: int
+    gather_seconds: float
+
+
+class Scheduler:
+    """Owns the places, the batches and every sequence, on a thread of its own."""
+
+    def __init__(self, native: Native, limits: Limits, flush: Callable[[], None], log: Any) -> None:
         self._native = native
-        self._seats = min(sequences, max(MAX_PLACES, together))
-        self._together = together
-        self._most_waiting = waiting
+        self._limits = limits
+        self._seats = min(limits.sequences, max(MAX_PLACES, limits.together))
         self._flush = flush
         self._log = log
         self._lock = threading.Condition()
         self._waiting: list[Sequence] = []
-        self._places = [Place(native.generator()) for _ in range(min(MAX_PLACES, sequences))]
+        self._places = [Place(native.generator()) for _ in range(min(MAX_PLACES, limits.sequences))]
         self._batches: list[Batch] = []
         self._held = 0
         self._closing = False
@@ -51,7 +61,7 @@ class Scheduler:
         with self._lock:
             if self._closing:
                 raise errors.Overloaded("The engine is stopping; try again.", code="engine_failed")
-            if len(self._waiting) >= self._most_waiting + self._free():
+            if len(self._waiting) >= self._limits.waiting + self._free():
                 raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + len(self._waiting) / 4)
             self._waiting.append(sequence)
             self._lock.notify()
@@ -99,7 +109,15 @@ class Scheduler:
         with self._lock:
             while not self._closing and not self._waiting and next(self._running(), None) is None:
                 self._lock.wait()
+                self._gather()
             return not self._closing
+
+    def _gather(self) -> None:
+        """The engine was idle and somebody came: who comes right behind shall share the first step instead of missing it."""
+        came = 0
+        while self._limits.together > 1 and came < len(self._waiting) < self._limits.together and not self._closing:
+            came = len(self._waiting)
+            self._lock.wait(self._limits.gather_seconds)
 
     def _seat(self) -> None:
         """Give seats to those that wait, by priority and age; whoever cannot sit yet waits on and does not hold up those behind."""
@@ -146,10 +164,10 @@ class Scheduler:
             best = place if one is sequence else self._best_place(one)
             return not batchable(self._native, one) or (best is not None and 2 * best.known(one) >= one.length)
 
-        if self._together < 2 or alone(sequence):
+        if self._limits.together < 2 or alone(sequence):
             return []
         behind = self._waiting[self._waiting.index(sequence) + 1 :]
-        return alike(chain([sequence], (one for one in behind if not alone(one))), self._together)
+        return alike(chain([sequence], (one for one in behind if not alone(one))), self._limits.together)
 
     def _open_batch(self, sequences: list[Sequence]) -> bool:
         try:
@@ -188,10 +206,12 @@ class Scheduler:
                     self._take(batch, row, sequence, logits[row : row + 1])
         except Exception as error:  # noqa: BLE001 (the thread's edge: the callers are told, the thread lives on)
             self._broke(error, list(batch.live.values()))
-            batch.live.clear()
+            self._batches.remove(batch)
+            return
         if batch.live and not batch.spent:
             return
         self._batches.remove(batch)
+        batch.close()
         with self._lock:
             self._waiting += batch.live.values()
 
