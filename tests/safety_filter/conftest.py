@@ -14,12 +14,31 @@ from slipway_safety_filter.check import Checker
 from slipway_safety_filter.policy import DEFAULT_TABLE, Change, Policies, Policy, PolicyFile, RowChange
 
 Start = Callable[..., httpx.Client]
+Refuse = Callable[..., str]
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _environment(settings: dict[str, str | Path]) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SLIPWAY_")}
+    return env | {f"SLIPWAY_SAFETY_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@pytest.fixture(scope="session")
+def refuse() -> Refuse:
+    """Starts a process with settings that it must refuse; returns what it wrote to stderr before it ended with 2."""
+
+    def go(**settings: str | Path) -> str:
+        command = [sys.executable, "-m", "slipway_safety_filter", "--port", "0"]
+        done = subprocess.run(command, env=_environment(settings), capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2, done.stderr
+        return done.stderr
+
+    return go
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +50,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
     def go(**settings: str | Path) -> httpx.Client:
         port = _free_port()
-        env = {k: v for k, v in os.environ.items() if not k.startswith("SLIPWAY_")}
-        env |= {f"SLIPWAY_SAFETY_{name.upper()}": str(value) for name, value in ({"cache_dir": cache} | settings).items()}
+        env = _environment({"cache_dir": cache} | settings)
         log = tmp_path_factory.mktemp("safety") / "log"
         with log.open("wb") as stderr:
             process = subprocess.Popen([sys.executable, "-m", "slipway_safety_filter", "--port", str(port)], env=env, stderr=stderr)

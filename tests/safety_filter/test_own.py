@@ -83,6 +83,20 @@ def test_a_name_that_leads_to_no_function_stops_the_start(places: list[str], sai
         own.load(places)
 
 
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("", "has no attribute 'code_names'"), ("def code_names(:", "SyntaxError"), ("raise OSError('no\\nlist')", "OSError: no list")],
+)
+def test_a_check_that_cannot_be_used_stops_the_process_in_one_sentence(
+    refuse: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, said: str
+) -> None:
+    (tmp_path / "acme_checks.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told: str = refuse(own_checks='["acme_checks:code_names"]')
+    assert told.startswith("settings: SLIPWAY_SAFETY_OWN_CHECKS: the check acme_checks:code_names cannot be imported: ") and said in told
+    assert told.count("\n") == 1
+
+
 def test_each_check_can_have_a_row_of_its_own() -> None:
     rows = {"own.code_names": RowChange(input="allow")}
     policy = Policies(DEFAULT_TABLE, PolicyFile(default=Change(categories=rows))).default

@@ -124,12 +124,20 @@ def test_tenants_have_policies_and_the_audit_has_no_text(start: Callable[..., ht
 
 
 @pytest.mark.parametrize(
-    "policy", ["{", '{"default": {"mode": "off"}}', '{"default": {"categories": {"pi": {"input": "redact"}}}}', '{"x": 1}']
-)
-def test_a_policy_that_cannot_be_used_stops_the_start(start: Callable[..., httpx.Client], tmp_path: Path, policy: str) -> None:
-    (tmp_path / "policy.json").write_text(policy)
-    with pytest.raises(AssertionError, match="PolicyError"):
-        start(policy_file=tmp_path / "policy.json")
+    ("policy", "said"),
+    [
+        (b"{", "document: Invalid JSON"), (b'{"default": {"mode": "off"}}', "default.mode: Input should be 'enforce' or 'monitor'"),
+        (b'{"default": {"categories": {"pi": {"input": "redact"}}}}', "policy default: there is no category 'pi'"),
+        (b'{"x": 1}', "x: Extra inputs are not permitted"), (b"\xff\xfe{", "document: Invalid JSON"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_cannot_be_used_stops_the_start_in_one_sentence(
+    refuse: Callable[..., str], tmp_path: Path, policy: bytes, said: str
+) -> None:
+    (tmp_path / "policy.json").write_bytes(policy)
+    told = refuse(policy_file=tmp_path / "policy.json")
+    assert told.startswith("settings: SLIPWAY_SAFETY_POLICY_FILE: ") and said in told
+    assert told.count("\n") == 1 and told.endswith("\n")
 
 
 def test_metrics_count_verdicts_and_findings(client: httpx.Client) -> None:

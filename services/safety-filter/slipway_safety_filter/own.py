@@ -73,6 +73,8 @@ def _loaded(place: str) -> Own:
         find = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise OwnCheckError(f"the check {place} cannot be imported: {error}") from error
+    except Exception as error:  # a module runs what its author wrote when it is imported
+        raise OwnCheckError(f"the check {place} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(find):
         raise OwnCheckError(f"the check {place} is no function")
     return Own(name, cast("OwnCheck", find))
