@@ -110,6 +110,32 @@ async def test_the_filter_says_how_much_to_hold_and_the_first_word_waits_for_not
     assert [frame.text() async for frame in run] == [" second"]
 
 
+async def test_an_end_that_comes_together_with_a_verdict_does_not_overtake_what_was_judged() -> None:
+    """Frames without text need no check, but they wait for those before them, also for those that a finished check has just let go."""
+    gate = asyncio.Event()
+
+    async def slow(text: str, final: bool) -> CheckResponse:
+        await gate.wait()
+        return CheckResponse(verdict="allow", findings=[], hold_from=len(text))
+
+    async def source() -> AsyncGenerator[Frame]:
+        writer = Writer("m")
+        yield writer.delta({"content": "all"})
+        yield writer.delta({"content": " of it"})
+        await gate.wait()
+        yield writer.delta({}, "stop")
+        yield writer.usage({"prompt_tokens": 1})
+        yield Frame(sse.DONE)
+
+    for _ in range(20):
+        gate.clear()
+        asyncio.get_running_loop().call_later(0.005, gate.set)
+        guard = Guard(slow, Writer("m"), window=16, overlap=96, observe=lambda _: None)
+        frames = [frame async for frame in guard.run(source())]
+        assert [frame.text() for frame in frames[:2]] == ["all", " of it"], [frame.raw for frame in frames]
+        assert frames[2].finished and frames[3].usage and frames[4].done
+
+
 async def test_a_span_whose_beginning_is_out_is_refused() -> None:
     async def late(text: str, final: bool) -> CheckResponse:
         if "three" not in text:

@@ -88,15 +88,17 @@ class Guard:
 
     async def _checked(self, inbox: Inbox[Frame], *, wait: bool) -> list[Frame]:
         """What the running check releases, once it is done; then starts the next one when there is enough to check."""
-        if self._held and not any(ends for _, ends in self._held):
-            # What brings no text and waits behind none (the role, a finish) has nothing to be checked.
-            self._since = None
-            return self._take(len(self._held))
         out: list[Frame] = []
         if self._checking is not None and (wait or self._checking.done()):
             checking, self._checking = self._checking, None
             out = await checking
-        if self._checking is None and not wait and self._due():
+        if self._checking is not None:
+            return out
+        if self._held and not any(ends for _, ends in self._held):
+            # What brings no text and waits behind none (the role, a finish) has nothing to be checked.
+            self._since = None
+            return out + self._take(len(self._held))
+        if not wait and self._due():
             self._fresh, self._size = 0, min(self._size * 2, self._window)
             self._checking = asyncio.create_task(self._release(final=False))
             self._checking.add_done_callback(inbox.wake)
