@@ -96,6 +96,8 @@ class CheckRequest(Wire):
     """`POST /v1/check` of the safety filter. `passages` are checked for injection only.
 
     `protected`: texts (system prompts) that an output must not repeat at length. `final`: no more text will follow this window of an output.
+    `system`: character ranges of an input that the application's developer wrote (system messages), ascending and apart from each other; an attack in one
+    has a category of its own, "injection.system" and its like.
     """
 
     text: Annotated[str, Field(max_length=1 << 20)]
@@ -103,6 +105,16 @@ class CheckRequest(Wire):
     passages: Annotated[tuple[str, ...], Field(max_length=100)] = ()
     protected: Annotated[tuple[Annotated[str, Field(max_length=1 << 16)], ...], Field(max_length=8)] = ()
     final: bool = True
+    system: Annotated[tuple[tuple[int, int], ...], Field(max_length=1024)] = ()
+
+    @model_validator(mode="after")
+    def _ranges_stand_in_the_text(self) -> "CheckRequest":
+        at = 0
+        for start, end in self.system:
+            if not at <= start <= end <= len(self.text):
+                raise ValueError("system: the ranges must ascend and lie in the text")
+            at = end
+        return self
 
 
 class Finding(BaseModel):

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
+from slipway_gateway.safety import as_one
 
 
 def frames(raw: bytes) -> list[dict[str, Any]]:
@@ -182,6 +184,30 @@ async def test_redacted_prompts_reach_the_generator_redacted(platform: Any) -> N
     messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "my code is SECRET-1234"}]
     await platform.chat(messages=messages)
     assert [m["content"] for m in platform.generator.seen[-1]["messages"]] == ["be kind", "my code is [HIDDEN]"]
+
+
+async def test_the_safety_filter_is_told_which_words_are_the_developers(platform: Any) -> None:
+    asked: list[Any] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(await request.json())
+        return web.json_response({"verdict": "allow", "findings": []})
+
+    platform.safety.intercept = answer
+    said = [("system", "be kind"), ("user", "one"), ("assistant", "four"), ("developer", "be brief"), ("user", "two")]
+    await platform.chat(messages=[{"role": role, "content": text} for role, text in said])
+    text = asked[0]["text"]
+    assert text.endswith("two") and "four" not in text
+    assert [text[start:end] for start, end in asked[0]["system"]] == ["be kind", "be brief"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000, 524_280, 600_000, 1 << 20, 2 << 20])
+def test_of_a_prompt_that_is_too_long_the_ranges_of_its_end_are_told(size: int) -> None:
+    request = as_one(["s" * size, "one", "d" * size, "two"], {0, 2})
+    assert len(request.text) <= 1 << 20 and request.text.endswith("two")
+    kept = "".join(request.text[start:end] for start, end in request.system)
+    assert kept == request.text.count("s") * "s" + request.text.count("d") * "d"
+    assert request.text.count("d") == min(size, (1 << 20) - len("\n\x1e\ntwo"))
 
 
 async def test_a_passage_with_instructions_never_reaches_the_prompt(platform: Any) -> None:

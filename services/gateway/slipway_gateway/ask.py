@@ -56,6 +56,11 @@ class Ask:
         """The texts that the caller brought, in order: what the safety filter reads."""
         return [m.text for m in self.request.messages if m.role != "assistant"]
 
+    def instructed(self) -> frozenset[int]:
+        """Which of `spoken()` the application's developer wrote: its system messages."""
+        roles = (m.role for m in self.request.messages if m.role != "assistant")
+        return frozenset(i for i, role in enumerate(roles) if role in ("system", "developer"))
+
     def protected(self) -> tuple[str, ...]:
         """The system prompts that an answer must not repeat."""
         system = (m.text[: 1 << 16] for m in self.request.messages if m.role in ("system", "developer"))

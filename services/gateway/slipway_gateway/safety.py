@@ -1,5 +1,6 @@
 """What the gateway does with the safety filter's verdicts on prompts, passages and answers. It knows no policy, and no way to send."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +33,17 @@ class Redacted:
     placeholders: dict[str, str]
 
 
+def as_one(texts: list[str], system: Collection[int]) -> CheckRequest:
+    """The request that asks for a verdict on all texts of a prompt together; of a longer one than the filter takes, on its end."""
+    whole = _BETWEEN.join(texts)
+    at, ranges, cut = 0, list[tuple[int, int]](), max(0, len(whole) - MAX_CHECKED)
+    for i, text in enumerate(texts):
+        if i in system and at + len(text) > cut:
+            ranges.append((max(at - cut, 0), at + len(text) - cut))
+        at += len(text) + len(_BETWEEN)
+    return CheckRequest(text=whole[cut:], system=tuple(ranges))
+
+
 class Safety:
     """Asks for verdicts. `present` is false where the platform has no filter: then everything is allowed."""
 
@@ -46,14 +58,14 @@ class Safety:
         if not self.present:
             return ask
         with ask.stages.stage("safety"):
-            redacted = await self.prompts(ask.spoken(), ask.context)
+            redacted = await self.prompts(ask.spoken(), ask.context, ask.instructed())
         return ask if redacted is None else ask.redacted(redacted.texts, redacted.placeholders)
 
-    async def prompts(self, texts: list[str], context: RequestContext) -> "Redacted | None":
-        """What the texts became, None where nothing is to be changed; raises Blocked."""
+    async def prompts(self, texts: list[str], context: RequestContext, system: Collection[int] = ()) -> "Redacted | None":
+        """What the texts became, None where nothing is to be changed; raises Blocked. `system`: which of them are the developer's own."""
         if not self.present:
             return None
-        verdict = await self._verdict(CheckRequest(text=_BETWEEN.join(texts)[-MAX_CHECKED:]), context)
+        verdict = await self._verdict(as_one(texts, system), context)
         if verdict.verdict == "block":
             self._metrics.counter("slipway_refused", reason="safety").inc()
             category = next((finding.category for finding in verdict.findings if finding.action == "block"), "policy")

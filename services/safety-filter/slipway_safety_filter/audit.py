@@ -1,4 +1,4 @@
-"""The audit stream: one line per decision that did something, with hashes instead of text.
+"""The audit stream: one line per decision that did something or saw an attack in a system message, with hashes instead of text.
 
 It knows what an auditor needs to find a decision again: who, when, which policy, which rule, which score, and a keyed hash of what was checked.
 It refuses text: nothing in a line leads back to what was said without the key and the text itself.
@@ -14,6 +14,8 @@ import orjson
 from slipway_shared.context import RequestContext
 from slipway_shared.contracts import CheckRequest, CheckResponse
 
+from slipway_safety_filter.roles import SYSTEM
+
 
 class Audit:
     """Appends JSON lines to a file, or logs them where no file is set. Lines are small and written whole."""
@@ -24,8 +26,9 @@ class Audit:
         self._file = path.open("ab", buffering=0) if path is not None else None
 
     def record(self, context: RequestContext | None, request: CheckRequest, response: CheckResponse) -> None:
-        """One line for a verdict other than allow, or for dropped passages; nothing else is written."""
-        if response.verdict == "allow" and not response.dropped:
+        """One line for a verdict other than allow, for dropped passages, or for a finding in a system message; nothing else is written."""
+        watched = any(finding.category.endswith(f".{SYSTEM}") for finding in response.findings)
+        if response.verdict == "allow" and not response.dropped and not watched:
             return
         line = {
             "event": "safety_decision",

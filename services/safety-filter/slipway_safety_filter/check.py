@@ -8,13 +8,14 @@ import hmac
 import math
 from collections.abc import Mapping, Sequence
 
-from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, VerdictName
+from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, Side, VerdictName
 
 from slipway_safety_filter import attacks, credentials, hold, leaks, national_ids, pii, views
 from slipway_safety_filter.classifier import HARM_HEADS, Classifier, Guess
 from slipway_safety_filter.own import Own
 from slipway_safety_filter.pattern import Patterns
 from slipway_safety_filter.policy import Policy
+from slipway_safety_filter.roles import SYSTEM, Asked, instructed
 from slipway_safety_filter.spans import Span, settle
 
 PATTERNS = (*pii.PATTERNS, *national_ids.PATTERNS, *credentials.PATTERNS)
@@ -46,9 +47,9 @@ class Checker:
         """The verdict on `request` under `policy`."""
         text = request.text
         spans = [s for s in structured(text) if text[s.start : s.end] not in policy.allow]
-        found = [*spans, *(leaks.find(text, request.protected) if request.side == "output" else self.attacks(text))]
+        found = [*spans, *(leaks.find(text, request.protected) if request.side == "output" else self._asked(request, policy))]
         found += self.harms(text, [head for head in HARM_HEADS if policy.action(head, request.side) != "allow"])
-        found += [span for own in self._own for span in own.spans(text, request.side)]
+        found += self.owned(text, request.side)
         findings = [self._finding(span, request, policy) for span in found if span.score >= policy.row(span.category).threshold]
         passage_findings, dropped = self._passages(request.passages, policy)
         verdict = _worst([f.action for f in findings])
@@ -74,6 +75,28 @@ class Checker:
             both = self._joined(rule, _as_span(guess, guess.head))
             spans[both.category] = max(spans[both.category], both, key=lambda span: span.score)
         return [span for span in spans.values() if span.score > 0]
+
+    def _asked(self, request: CheckRequest, policy: Policy) -> list[Span]:
+        """Attacks in a prompt. A system message is the developer's, who may give orders and keep secrets: it has rows of its own, and the classifier reads
+        it only for a policy that acts on what it finds there."""
+        if not request.system:
+            return self.attacks(request.text)
+        asked = Asked(request.text, request.system)
+        found = [asked.back(span) for span in self.attacks(asked.text)] if asked.text.strip() else []
+        acted = any(policy.action(f"{category}.{SYSTEM}", request.side) != "allow" for category in attacks.CATEGORIES)
+        for start, end in request.system:
+            message = request.text[start:end]
+            found += [instructed(span, start) for span in (self.attacks(message) if acted else _rules(message).values())]
+        return found
+
+    @property
+    def own_categories(self) -> tuple[str, ...]:
+        """The categories of the operator's own checks."""
+        return tuple(own.category for own in self._own)
+
+    def owned(self, text: str, side: Side) -> list[Span]:
+        """What the operator's own checks find; raises Internal where one fails."""
+        return [span for own in self._own for span in own.spans(text, side)]
 
     def orders(self, passage: str) -> list[Span]:
         """Orders to the model inside retrieved text."""

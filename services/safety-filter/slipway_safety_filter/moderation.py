@@ -1,6 +1,6 @@
 """OpenAI's moderation shape over our findings.
 
-It knows the request and answer of `POST /v1/moderations`. It refuses to know detectors.
+It knows the request and answer of `POST /v1/moderations`, and that operators may add categories to it. It refuses to know detectors.
 """
 
 import secrets
@@ -10,12 +10,14 @@ from pydantic import BaseModel, Field
 from slipway_shared.contracts import CheckResponse
 from slipway_shared.dialect.chat import Wire
 
+from slipway_safety_filter.own import CATEGORY
+
 MODEL = "slipway-safety"
 HARM_CATEGORIES = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm", "self-harm/instructions",
     "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
 )  # fmt: skip
-OWN_CATEGORIES = ("jailbreak", "injection", "prompt_extraction", "pii", "secret")
+OUR_CATEGORIES = ("jailbreak", "injection", "prompt_extraction", "pii", "secret")
 MAX_INPUTS = 64
 
 
@@ -61,7 +63,11 @@ def response(results: list[ModerationResult]) -> ModerationResponse:
 
 
 def result(checked: CheckResponse, scores: dict[str, float], reached: set[str]) -> ModerationResult:
-    """`scores` by category, of which `reached` their thresholds. Personal data and credentials are shown and do not flag by themselves."""
+    """`scores` by category, of which `reached` their thresholds. Personal data and credentials are shown and do not flag by themselves.
+
+    The categories of an operator's own checks ("own.NAME") are shown after OpenAI's and ours.
+    """
+    theirs = [category for category in scores if category.startswith(f"{CATEGORY}.")]
     named = {category.removeprefix("harm."): score for category, score in scores.items()}
     over = {category.removeprefix("harm.") for category in reached}
     for finding in checked.findings:
@@ -75,7 +81,7 @@ def result(checked: CheckResponse, scores: dict[str, float], reached: set[str]) 
         named[fine] = round(named.get(coarse, 0.0) * threat, 6)
         if coarse in over and "violence" in over:
             over.add(fine)
-    shown = {name: round(named.get(name, 0.0), 6) for name in (*HARM_CATEGORIES, *OWN_CATEGORIES)}
+    shown = {name: round(named.get(name, 0.0), 6) for name in (*HARM_CATEGORIES, *OUR_CATEGORIES, *theirs)}
     types: dict[str, Any] = {name: ["text"] for name in shown}
     return ModerationResult(
         flagged=bool(over - {"pii", "secret"}), categories={name: name in over for name in shown}, category_scores=shown,

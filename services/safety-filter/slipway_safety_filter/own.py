@@ -45,6 +45,11 @@ class Own:
     name: str
     find: OwnCheck
 
+    @property
+    def category(self) -> str:
+        """Under which name its findings are reported."""
+        return f"{CATEGORY}.{self.name}"
+
     def spans(self, text: str, side: Side) -> list[Span]:
         """What it finds in `text`. Raises Internal where it fails or points outside of the text."""
         try:
@@ -54,7 +59,7 @@ class Own:
             raise errors.Internal(f"The check {self.name} failed ({type(error).__name__}).") from error
         if wrong is not None:
             raise errors.Internal(f"The check {self.name} points outside of the text, or its score is not between 0 and 1.")
-        return [Span(f"{CATEGORY}.{self.name}", self.name, one.start, one.end, one.score) for one in found]
+        return [Span(self.category, self.name, one.start, one.end, one.score) for one in found]
 
 
 def load(places: Sequence[str]) -> tuple[Own, ...]:

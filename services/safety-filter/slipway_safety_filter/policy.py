@@ -73,11 +73,15 @@ DEFAULT_TABLE: dict[str, Row] = {
     "injection": Row(threshold=0.6, input="block", output="allow"),
     "jailbreak": Row(threshold=0.6, input="block", output="allow"),
     "prompt_extraction": Row(threshold=0.6, input="block", output="allow"),
+    "injection.system": Row(threshold=0.9, input="allow", output="allow"),
+    "jailbreak.system": Row(threshold=0.9, input="allow", output="allow"),
+    "prompt_extraction.system": Row(threshold=0.9, input="allow", output="allow"),
     "prompt_leak": Row(threshold=0.75, input="allow", output="block"),
     "harm": Row(threshold=0.8, input="allow", output="allow"),
     "own": Row(threshold=0.5, input="block", output="block"),
 }
-"""Thresholds of attacks and harm are operating points of docs/safety.md. `injection.passage` and its like are the rows for retrieved text."""
+"""Thresholds of attacks and harm are operating points of docs/safety.md. `injection.passage` and its like are the rows for retrieved text, `injection.system`
+and its like those for system messages: the developer's own words, which are watched and not refused."""
 
 
 class Policy(BaseModel):

@@ -48,13 +48,16 @@ class Desk:
         return response
 
     async def moderate(self, text: str, context: RequestContext) -> moderation.ModerationResult:
-        """Every category's score, whatever the policy does about it."""
+        """Every category's score, whatever the policy does about it: ours, OpenAI's, and those of the operator's own checks."""
         checked = await self.check(CheckRequest(text=text), context)
         policy = self.policies.of(context.tenant)
         harms = await asyncio.to_thread(self.checker.harms, text, HARM_HEADS)
         attacks = await asyncio.to_thread(self.checker.attacks, text)
-        reached = {span.category for span in [*harms, *attacks] if span.score >= policy.row(span.category).threshold}
-        return moderation.result(checked, {span.category: span.score for span in [*harms, *attacks]}, reached)
+        scores = dict.fromkeys(self.checker.own_categories, 0.0) | {span.category: span.score for span in [*harms, *attacks]}
+        for span in await asyncio.to_thread(self.checker.owned, text, "input"):
+            scores[span.category] = max(scores[span.category], span.score)
+        reached = {category for category, score in scores.items() if score > 0 and score >= policy.row(category).threshold}
+        return moderation.result(checked, scores, reached)
 
     def _count(self, request: CheckRequest, response: CheckResponse, seconds: float) -> None:
         self._metrics.histogram("slipway_safety_seconds", side=request.side).observe(seconds)

@@ -22,11 +22,12 @@ GATE = {
     "attack_recall_at_1_percent": 0.88,
     "redteam_auc": 0.97,
     "over_refusal": 0.02,
+    "system_refused": 0.0,
     "documentation_dropped": 0.02,
     "split_exact": 1.0,
     "canary": 1.0,
 }
-CEILINGS = frozenset({"over_refusal", "documentation_dropped"})
+CEILINGS = frozenset({"over_refusal", "system_refused", "documentation_dropped"})
 """What a release must reach, and which of it are ceilings. Attack recall is judged only where unseen collections are given."""
 CONTEXTUAL = ("birth date", "address")
 
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     _personal(found, args)
     sections.red_team(found.add, checker, args.data, args.count, args.out)
+    sections.system_messages(found.add, checker)
     sections.passages(found.add, checker, args.data, args.count)
     if args.unseen:
         _attacks(found, checker, args)

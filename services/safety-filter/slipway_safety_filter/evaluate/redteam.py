@@ -1,6 +1,6 @@
 """The red team's own texts: attacks by family, orders of kinds that training never saw, and what harmless texts look most like them.
 
-No line of attacks.txt, harmless.txt or developers.txt is in the training set, and none was made from its templates. bipia's orders come from the
+No line of attacks.txt, harmless.txt, developers.txt or instructions.txt is in the training set, and none was made from its templates. bipia's orders come from the
 kinds that the recipe leaves out, put into contexts of the same folder. It refuses to measure.
 """
 
@@ -30,6 +30,11 @@ def families() -> dict[str, list[str]]:
 def developers() -> list[str]:
     """Questions and tasks of developers, in the words that attacks use."""
     return (HERE / "developers.txt").read_text(encoding="utf-8").splitlines()
+
+
+def instructions() -> list[str]:
+    """System messages as developers of applications write them: rules, secrets and roles, in the words that attacks use."""
+    return (HERE / "instructions.txt").read_text(encoding="utf-8").splitlines()
 
 
 def documentation(folder: Path) -> list[tuple[str, str]]:

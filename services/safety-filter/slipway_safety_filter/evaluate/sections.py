@@ -6,9 +6,11 @@ It knows which figures the gate reads. It refuses to measure by itself: measures
 from collections.abc import Callable
 from pathlib import Path
 
+from slipway_shared.contracts import CheckRequest
+
 from slipway_safety_filter.check import Checker
 from slipway_safety_filter.evaluate import figures, measures, prompts, redteam, report, slices
-from slipway_safety_filter.policy import DEFAULT_TABLE
+from slipway_safety_filter.policy import DEFAULT_TABLE, Policies
 
 Add = Callable[..., None]
 DOCS = Path("docs")
@@ -44,6 +46,23 @@ def red_team(add: Add, checker: Checker, data: Path | None, count: int, out: Pat
         "The red team's own attacks", text, redteam_auc=area, redteam_recall_at_1_percent=figures.share_reaching(positives, at).value,
         redteam_recall=figures.share_reaching(positives, threshold).value, over_refusal=refused.value,
     )  # fmt: skip
+
+
+def system_messages(add: Add, checker: Checker) -> None:
+    """Developers' system messages: refused as such, and what would be refused were they held to the threshold of prompts, or a tenant acted on them."""
+    policy, threshold = Policies(DEFAULT_TABLE).default, DEFAULT_TABLE["jailbreak"].threshold
+    texts = redteam.instructions()
+    verdicts = [checker.check(CheckRequest(text=text, system=((0, len(text)),)), policy) for text in texts]
+    refused = figures.Rate(sum(verdict.verdict == "block" for verdict in verdicts), len(texts))
+    watched = figures.Rate(sum(bool(verdict.findings) for verdict in verdicts), len(texts))
+    calm = redteam.merged(measures.scores(checker, {"instructions": texts}))
+    hostile = redteam.merged(measures.scores(checker, redteam.families()))
+    text = report.table((f"{len(texts)} system messages", "share"), [("refused", refused), ("let through, counted and audited", watched)])
+    text += "\nWhere a tenant's rows `injection.system` and its like block:\n\n" + report.table(
+        ("threshold", "attacks inside system messages caught", "system messages refused"),
+        [(t, figures.share_reaching(hostile, t), figures.share_reaching(calm, t)) for t in (threshold, 0.8, 0.9, 0.95)],
+    )
+    add("System messages", text, system_refused=refused.value, system_refused_as_prompts=figures.share_reaching(calm, threshold).value)
 
 
 def passages(add: Add, checker: Checker, data: Path | None, count: int) -> None:
