@@ -111,3 +111,14 @@ def test_no_more_are_seated_than_there_are_seats_and_the_urgent_first(scheduling
     assert together(scheduler) == [[waiting[5], waiting[4]], [waiting[3], waiting[2]]]
     assert scheduler._waiting == [waiting[1], waiting[0]]
     assert scheduler.load().running == 4
+
+
+def test_who_leaves_before_the_first_step_does_not_break_the_batch(scheduling: Callable[..., Any], vocabulary: Vocabulary) -> None:
+    scheduler = scheduling(4)
+    waiting = [sequence(vocabulary, (number, number + 1, number + 2)) for number in (200, 210)]
+    seat(scheduler, waiting)
+    (batch,) = scheduler._batches
+    waiting[0].cancelled = True
+    scheduler._turn_together(batch)
+    assert list(batch.live.values()) == [waiting[1]]
+    assert waiting[1].generated == 1

@@ -69,6 +69,8 @@ class Batch:
 
     def _prompts(self) -> NDArray[np.int32]:
         tokens = np.full((self._rows, self._length), self._pad, dtype=np.int32)
+        # Whoever left before the first step still has a row, and one of nothing but padding is an error of the whole batch.
+        tokens[:, 0] = self._end
         for row, sequence in self.live.items():
             tokens[row, : sequence.length] = sequence.tokens[: sequence.length]
         return tokens
