@@ -46,7 +46,7 @@ def save(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer,
     weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
     save_file(weights, part / "model.safetensors")
     save_file(_optimizer_tensors(optimizer), part / "optimizer.safetensors")
-    save_file({"torch": torch.get_rng_state()}, part / "rng.safetensors")
+    save_file(_random_states(), part / "rng.safetensors")
     (part / "cursor.json").write_text(cursor.model_dump_json(), encoding="utf-8")
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
@@ -69,7 +69,8 @@ def restore(
             cursor = Cursor.model_validate_json((path / "cursor.json").read_text(encoding="utf-8"))
             weights = load_file(path / "model.safetensors")
             state = load_file(path / "optimizer.safetensors")
-            rng = load_file(path / "rng.safetensors")["torch"]
+            states = load_file(path / "rng.safetensors")
+            rng, rng_of_gpu = states["torch"], states.get("cuda")
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             notes.append(f"{path.name} is damaged ({type(error).__name__}), the one before it is used")
             continue
@@ -79,8 +80,15 @@ def restore(
         if optimizer is not None:
             _load_optimizer(optimizer, state)
             torch.set_rng_state(rng)
+            if rng_of_gpu is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(rng_of_gpu)
         return cursor, notes
     return None, notes
+
+
+def _random_states() -> "dict[str, Tensor]":
+    states = {"torch": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
 
 
 def _load_weights(model: torch.nn.Module, weights: "dict[str, Tensor]") -> None:

@@ -23,6 +23,7 @@ from slipway_training.sources.provenance import Provenance, data_dir, invented, 
 from slipway_training.tokenizer import load_tokenizer, train_tokenizer
 
 TOKENIZER_CHARACTERS = 12_000_000
+INVENTED_PAGES = 6000
 NEEDS_DATA = frozenset({"factbook", "squad", "glossary", "prose"})
 FOLDERS = {"factbook": "factbook", "squad": "squad_sample", "glossary": "openstax_text", "prose": "openstax_text"}
 
@@ -78,11 +79,11 @@ def _tokenizer(config: ReaderConfig, pages: dict[str, list[Page]]) -> Tokenizer:
     return train_tokenizer(_texts(Random(config.run.seed), pages), config.model.vocab_size)
 
 
-def pages_of(name: str, rng: Random, root: Path | None) -> Iterator[Page]:
-    """All pages of one source of the mixture; raises ConfigError for a name that is none."""
+def pages_of(name: str, rng: Random, root: Path | None, invented_pages: int = INVENTED_PAGES) -> Iterator[Page]:
+    """All pages of one source of the mixture, `invented_pages` of one that is made here; raises ConfigError for a name that is none."""
     match name:
         case "lookup":
-            yield from lookup.lookup_pages(rng, 6000)
+            yield from lookup.lookup_pages(rng, invented_pages)
         case "fixture":
             yield from fixture_pages(rng)
         case "factbook" if root:

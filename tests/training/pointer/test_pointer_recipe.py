@@ -1,6 +1,7 @@
 """The pointer recipe end to end on a tiny network: lists, loss, restart, export, and that what is measured is what is served."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -15,6 +16,7 @@ from slipway_shared.manifest import load_verified
 from slipway_training.config import load_typed
 from slipway_training.errors import CheckpointError, ExportError
 from slipway_training.evaluation.pointers import PointerReader
+from slipway_training.pointer.batches import encoded
 from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.encode import pair_batch
 from slipway_training.pointer.lists import AskList, Shape, Source, occurrences
@@ -114,6 +116,15 @@ def test_a_run_stops_goes_on_and_exports_what_is_served(tiny_pointer: PointerCon
     folder = tmp_path / "run" / "flavors" / "int8"
     assert load_verified(folder).manifest.engine == "pointer"
     _same_answers(folder)
+
+
+def test_a_run_that_other_processes_feed_goes_on_as_it_would_have(tiny_pointer: PointerConfig, source: Source, tiny_bert: Path) -> None:
+    config = tiny_pointer.model_copy(update={"run": tiny_pointer.run.model_copy(update={"workers": 2})})
+    tokenizer = wordpiece((tiny_bert / "vocab.txt").read_text(encoding="utf-8").splitlines())
+    whole = [batch.ids for batch in islice(encoded([source], tokenizer, config), 7)]
+    for first in (0, 3, 4):
+        rest = [batch.ids for batch in islice(encoded([source], tokenizer, config, first), 7 - first)]
+        assert all(torch.equal(a, b) for a, b in zip(whole[first:], rest, strict=True))
 
 
 def _same_answers(folder: Path) -> None:

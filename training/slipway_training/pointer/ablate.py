@@ -23,9 +23,10 @@ from slipway_training.evaluation.pointers import PointerReader
 from slipway_training.evaluation.report import SETS
 from slipway_training.evaluation.scores import RESAMPLES, Figure, Item, exact, f1, paired
 from slipway_training.evaluation.sets import answers, build_set
+from slipway_training.pointer.batches import read_sources
 from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.recipe import FLAVORS, export_run
-from slipway_training.pointer.train import Prepared, read_sources, start, train_pointer
+from slipway_training.pointer.train import Prepared, start, train_pointer
 from slipway_training.recipes import FOLDER, TINY, recipe
 from slipway_training.sources.provenance import data_dir
 

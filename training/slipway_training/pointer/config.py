@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from slipway_training.config import Share
+from slipway_training.prepare import INVENTED_PAGES
 
 
 class _Part(BaseModel):
@@ -34,6 +35,9 @@ class DataConfig(_Part):
     mixture: dict[str, float]
     lists: Annotated[int, Field(ge=8, description="questions with their passages, all in all")]
     passages: Annotated[int, Field(ge=1, le=10)] = 4
+    invented_pages: Annotated[
+        int, Field(ge=1, description="pages of `lookup`, which is made here; a run that asks each of them often learns them by heart")
+    ] = INVENTED_PAGES
     unanswerable: Annotated[Share, Field(description="share of lists whose answering passage is withheld")] = 0.25
     hard: Annotated[Share, Field(description="share of the other passages that are chosen for their likeness to the question")] = 0.5
 
@@ -58,6 +62,9 @@ class RunConfig(_Part):
 
     seed: int = 17
     threads: Annotated[int, Field(ge=1)] = 1
+    workers: Annotated[
+        int, Field(ge=0, description="processes that make the batches; 0: this one, between the steps. A GPU needs some")
+    ] = 0
     minutes: Annotated[float, Field(ge=0)] = 0
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 200
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2

@@ -35,6 +35,11 @@ class PairBatch:
         """Tokens that are no padding."""
         return int(self.mask.sum())
 
+    def to(self, device: torch.device) -> "PairBatch":
+        """The same on `device`."""
+        parts = (self.ids, self.types, self.mask, self.allowed, self.starts, self.ends)
+        return PairBatch(*(part.to(device, non_blocking=True) for part in parts))
+
 
 def pair_batch(tokenizer: Tokenizer, lists: Sequence[AskList], max_tokens: int) -> PairBatch:
     """The batch of `lists`, all of the same number of passages. A passage is cut at `max_tokens`."""

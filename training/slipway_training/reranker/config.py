@@ -85,6 +85,9 @@ class RunConfig(_Part):
 
     seed: int = 17
     threads: Annotated[int, Field(ge=1)] = 1
+    workers: Annotated[
+        int, Field(ge=0, description="processes that make the batches; 0: this one, between the steps. A GPU needs some")
+    ] = 0
     epochs: Annotated[float, Field(gt=0)] = 1
     minutes: Annotated[float, Field(ge=0)] = 0
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 200

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from slipway_training import checkpoint
 from slipway_training.checkpoint import Cursor
+from slipway_training.device import bf16, device, streamed
 from slipway_training.reranker.config import OptimConfig, RerankerConfig
 from slipway_training.reranker.lists import Example, Listed, Reading, steps, tensors
 from slipway_training.reranker.model import Reranker
@@ -37,6 +38,7 @@ class Parts:
 def run(parts: Parts, config: RerankerConfig, say: Callable[[str], None]) -> bool:
     """Train to the end (True), or to a signal (False); goes on from the newest checkpoint under `run.out`."""
     folder = Path(config.run.out) / "checkpoints"
+    place(parts)
     prepare(parts.model, config)
     optimizer = optimizer_of(parts.model, config.optim)
     name = checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
@@ -71,8 +73,20 @@ def run(parts: Parts, config: RerankerConfig, say: Callable[[str], None]) -> boo
 
 
 def batches(parts: Parts, config: RerankerConfig) -> Iterator[list[Example]]:
-    """The run's steps, the same for the same seed."""
-    return steps(parts.rows, parts.reading, config.data.negatives, config.optim.step_tokens, Random(config.run.seed))
+    """The run's steps, the same for the same seed and number of workers."""
+
+    def make(worker: int) -> Iterator[list[Example]]:
+        rng = Random(f"{config.run.seed}/{worker}" if worker else config.run.seed)
+        return steps(parts.rows, parts.reading, config.data.negatives, config.optim.step_tokens, rng)
+
+    return streamed(make, config.run.workers)
+
+
+def place(parts: Parts) -> None:
+    """Move the networks to where they are trained."""
+    for network in (parts.model, parts.teacher):
+        if network is not None:
+            network.to(device())
 
 
 def prepare(model: Reranker, config: RerankerConfig) -> None:
@@ -110,6 +124,7 @@ def step(
     for group in optimizer.param_groups:
         group["lr"] = group["initial"] * learning_share(progress, config.optim.warmup_share)
     inputs = tensors([ids for e in batch for ids in e.ids], [types for e in batch for types in e.types])
+    inputs = {name: tensor.to(parts.model.tokens.device, non_blocking=True) for name, tensor in inputs.items()}
     value = loss(parts, batch, inputs, config)
     optimizer.zero_grad(set_to_none=True)
     value.backward()
@@ -119,7 +134,7 @@ def step(
 
 
 def loss(parts: Parts, batch: Sequence[Example], inputs: dict[str, Tensor], config: RerankerConfig) -> Tensor:
-    """Mean listwise cross-entropy, and the distance to the teacher's margins. bfloat16 where the matrix units have it: half the time of float32 on AMX."""
+    """Mean listwise cross-entropy, and the distance to the teacher's margins. products in bfloat16."""
     ours = _scores(parts.model, inputs)
     theirs = None
     if parts.teacher is not None:
@@ -138,7 +153,9 @@ def list_loss(item: Example, scores: Tensor, followed: Tensor | None, config: Re
     target = torch.zeros_like(scores)
     target[0] = 1.0
     share, soft = (
-        (config.distil.share, followed) if followed is not None else (config.optim.first_stage_share, torch.tensor(item.first_stage))
+        (config.distil.share, followed)
+        if followed is not None
+        else (config.optim.first_stage_share, torch.tensor(item.first_stage, device=scores.device))
     )
     if len(soft):
         target = (1 - share) * target + share * torch.softmax(soft, 0)
@@ -149,7 +166,7 @@ def list_loss(item: Example, scores: Tensor, followed: Tensor | None, config: Re
 
 
 def _scores(model: Reranker, inputs: dict[str, Tensor]) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with bf16(model.tokens.device):
         return model(**inputs).flatten().float()
 
 

@@ -16,15 +16,16 @@ PROBE_STEPS = 3
 def plan(config: RerankerConfig) -> list[tuple[str, str]]:
     """(what, value) rows; raises DataMissing."""
     parts = parts_of(config)
+    loop.place(parts)
     loop.prepare(parts.model, config)
     optimizer = loop.optimizer_of(parts.model, config.optim)
     times: list[float] = []
     tokens = lists = 0
+    before = time.monotonic()
     for batch in islice(loop.batches(parts, config), PROBE_STEPS + 1):
-        before = time.monotonic()
         tokens += loop.step(parts, optimizer, batch, config, 0.5)[1]
         times.append(time.monotonic() - before)
-        lists += len(batch)
+        lists, before = lists + len(batch), time.monotonic()
     wanted = config.run.epochs * len(parts.rows)
     seconds = sum(times[1:]) / PROBE_STEPS / (lists / len(times)) * wanted
     bound = f" (bounded by run.minutes={config.run.minutes:g})" if 0 < 60 * config.run.minutes < seconds else ""
