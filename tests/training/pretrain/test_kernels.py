@@ -3,7 +3,7 @@
 import pytest
 import torch
 from slipway_training.pretrain.attention import causal_attention, use_causal_attention
-from slipway_training.pretrain.losses import next_token_loss
+from slipway_training.pretrain.losses import next_token_loss, piecewise_slopes, whole_slopes
 from slipway_training.pretrain.norm import PieceNorm, use_piece_norms
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -95,3 +95,13 @@ def test_weights_keep_their_names() -> None:
     use_piece_norms(model)
     assert list(model.state_dict()) == names
     assert sum(isinstance(module, PieceNorm) for module in model.modules()) == 5
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_form_that_a_gpu_compiles_says_what_the_form_of_a_cpu_says(smoothing: float) -> None:
+    logits, labels = torch.randn(150, 67, generator=torch.Generator().manual_seed(5)) * 3, torch.arange(150) % 67
+    labels[7] = -100
+    once, again = logits.clone(), logits.clone()
+    assert whole_slopes(once, labels, smoothing).item() == pytest.approx(piecewise_slopes(again, labels, smoothing).item(), rel=1e-6)
+    torch.testing.assert_close(once, again)
+    assert not once[7].any()

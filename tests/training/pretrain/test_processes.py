@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from slipway_training.pretrain.hf import write_hf
 from slipway_training.pretrain.recipe import open_loop
 from slipway_training.pretrain.rows import find_rows
-from slipway_training.pretrain.studies import write_hf
 
 Curve = Callable[[Any], list[list[Any]]]
 WORDS = ("run.tokens=6000", "run.precision=fp32", "data.invented=60", "run.checkpoint_every_steps=3")

@@ -71,6 +71,28 @@ def coord_check(
         coordinate_check(console, [int(w) for w in widths.split(",")], steps, seeds, rate, out, optimizer)
 
 
+@app.command("mup-transfer")
+def mup_transfer(
+    overrides: Overrides = None,
+    config: Config = None,
+    tiny: Tiny = False,
+    widths: Annotated[str, typer.Option(help="by comma; muP's base width is the first")] = "64,128,256",
+    rates: Annotated[str, typer.Option(help="learning rates, by comma")] = "5e-4,1e-3,2e-3,4e-3,8e-3,1.6e-2",
+    seeds: Annotated[int, typer.Option(min=1, help="runs of each width and rate")] = 1,
+    forms: Annotated[str, typer.Option(help="standard, mup, or both")] = "standard,mup",
+    out: Out = Path("runs/mup-transfer"),
+) -> None:
+    """Short runs of several widths at several rates: whether the rate that is best on a narrow model is best on a wide one (Yang et al. 2022)."""
+    from slipway_training.pretrain.studies import transfer_check
+
+    console = Console()
+    with told(console):
+        typed = _load(config, overrides, tiny=tiny)
+        transfer_check(
+            console, typed, [int(w) for w in widths.split(",")], [float(r) for r in rates.split(",")], seeds, forms.split(","), out
+        )
+
+
 @app.command("slurm")
 def slurm(
     overrides: Overrides = None,
@@ -97,7 +119,7 @@ def to_hf(
     to: Annotated[Path | None, typer.Option(help="default: RUN/hf")] = None,
 ) -> None:
     """Write the newest checkpoint of a run, finished or not, as a Hugging Face folder."""
-    from slipway_training.pretrain.studies import write_hf
+    from slipway_training.pretrain.hf import write_hf
 
     console = Console()
     with told(console):

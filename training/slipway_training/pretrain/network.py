@@ -13,19 +13,24 @@ from slipway_training.pretrain.losses import next_token_loss
 class Network(nn.Module):
     """`forward` takes rows of `context + 1` ids and gives their mean loss in nats per token."""
 
-    def __init__(self, llama: LlamaForCausalLM, smoothing: float = 0.0, end: int | None = None) -> None:
-        """`end`: the token between documents; with it, tokens look only at their own document. None: at the whole row (no mask, the faster kernel)."""
+    def __init__(self, llama: LlamaForCausalLM, smoothing: float = 0.0, end: int | None = None, *, compiled: bool = False) -> None:
+        """`end`: the token between documents; with it, tokens look only at their own document. None: at the whole row (no mask, the faster kernel).
+
+        `compiled`: the loss as well, see next_token_loss.
+        """
         super().__init__()
         self.llama = llama
         self._smoothing = smoothing
         self._end = end
+        self._compiled = compiled
 
     def forward(self, rows: Tensor) -> Tensor:
         """rows (n, context + 1) int64 -> scalar; label smoothing in training only."""
         inputs, labels = rows[:, :-1], rows[:, 1:]
         mask, positions = (None, None) if self._end is None else document_mask(inputs, self._end)
         hidden = self.llama.model(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
-        return next_token_loss(hidden, self.llama.lm_head.weight, labels, self._smoothing if self.training else 0.0)
+        smoothing = self._smoothing if self.training else 0.0
+        return next_token_loss(hidden, self.llama.lm_head.weight, labels, smoothing, compiled=self._compiled)
 
 
 def document_mask(inputs: Tensor, end: int) -> tuple[Tensor, Tensor]:

@@ -20,9 +20,9 @@ from slipway_training import checkpoint
 from slipway_training.data.sampling import read_numbers
 from slipway_training.errors import CheckpointError
 from slipway_training.export.onnx_folder import write_hf_folder
-from slipway_training.pretrain.attention import use_causal_attention
 from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.curve import draw_log
+from slipway_training.pretrain.hf import write_hf
 from slipway_training.pretrain.loop import LOG, Loop, Outcome, Step
 from slipway_training.pretrain.model import build, flops_per_token, parameter_count
 from slipway_training.pretrain.network import Network
@@ -30,7 +30,6 @@ from slipway_training.pretrain.order import Order
 from slipway_training.pretrain.progress import RunProgress
 from slipway_training.pretrain.rows import Rows, find_rows, keep_tokenizer
 from slipway_training.pretrain.speed import peak_flops
-from slipway_training.pretrain.studies import write_hf
 from slipway_training.pretrain.upload import fetch_newest
 from slipway_training.tokenizer import PAD
 
@@ -71,13 +70,12 @@ def open_loop(config: PretrainConfig, rows: Rows, folder: Path) -> Loop:
         raise CheckpointError(f"model.vocab_size={vocabulary} is smaller than the rows' vocabulary of {packed.vocab_size}")
     pad = rows.tokenizer.token_to_id(PAD)
     llama = build(config.model, vocabulary, packed.context, rows.end, rows.end if pad is None else pad, config.run.seed)
-    if not torch.cuda.is_available():
-        use_causal_attention(llama)
     weights = read_numbers(Path(config.data.weights), "weight", packed) if config.data.weights else None
     stages = packed.lengths_by_stage if config.data.curriculum else (len(packed),)
     order = Order(stages, held_out=config.data.held_out_rows, seed=config.run.seed, weights=weights)
     name = checkpoint.fingerprint(config.model_dump(mode="json", exclude=NUMBERS), packed.digest)
-    network = Network(llama, config.optim.label_smoothing, rows.end if config.data.reset_attention else None)
+    end = rows.end if config.data.reset_attention else None
+    network = Network(llama, config.optim.label_smoothing, end, compiled=config.run.compile)
     return Loop(network, order, packed.rows, config, folder, name, packed.context)
 
 

@@ -12,13 +12,11 @@ from typing import Any, Literal, cast
 
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
-from transformers import LlamaForCausalLM
 
-from slipway_training.errors import CheckpointError, ConfigError, StackMissing
-from slipway_training.export.onnx_folder import write_hf_folder
-from slipway_training.pretrain import coords, planner, state
+from slipway_training.errors import ConfigError, StackMissing
+from slipway_training.pretrain import coords, planner, transfer
 from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.model import build
 from slipway_training.pretrain.network import Network
@@ -26,11 +24,12 @@ from slipway_training.pretrain.optim import make_optimizers, set_rates
 from slipway_training.pretrain.order import Order
 from slipway_training.pretrain.rows import find_rows
 from slipway_training.pretrain.speed import peak_flops
-from slipway_training.tokenizer import END, PAD, load_tokenizer, special_id
 
 BROKEN_OUT = 1.5
 """A loss this many nats above the best so far has broken out."""
 SMOOTHING = 0.8
+HIGHEST_DRAWN = 10.0
+"""Nats a token at which a run that diverged is drawn."""
 
 
 def budget(console: Console, flops: float, hours: float, devices: int, peak: float, mfu: float, price: float, out: Path) -> None:
@@ -128,26 +127,42 @@ def coordinate_check(
     return points
 
 
-def write_hf(run: Path, to: Path) -> Path:
-    """The newest checkpoint's weights (their average, where there is one) as a Hugging Face folder; raises CheckpointError."""
-    if not (run / "config.json").is_file():
-        raise CheckpointError(f"{run} holds no run (no config.json)")
-    kept = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    extra = {"tokenizer_sha256", "rows_digest"}
-    config = PretrainConfig.model_validate({key: value for key, value in kept.items() if key not in extra})
-    found, _, notes = state.newest(run / "checkpoints", None)
-    if found is None:
-        raise CheckpointError(f"{run} holds no whole checkpoint: {'; '.join(notes) or 'train it first'}")
-    weights = found.tensors.get("ema", found.tensors["model"])
-    tokenizer = load_tokenizer(run / "tokenizer.json")
-    vocabulary = weights["llama.model.embed_tokens.weight"].shape[0]
-    pad = tokenizer.token_to_id(PAD)
-    end = special_id(tokenizer, END)
-    context = int(json.loads((run / "shape.json").read_text(encoding="utf-8"))["context"])
-    llama: LlamaForCausalLM = build(config.model, vocabulary, context, end, end if pad is None else pad, 0)
-    llama.load_state_dict({key.removeprefix("llama."): value for key, value in weights.items()}, strict=False)
-    write_hf_folder(llama, tokenizer, to)
-    return to
+def transfer_check(
+    console: Console, config: Any, widths: Sequence[int], rates: Sequence[float], seeds: int, forms: Sequence[str], out: Path
+) -> list[transfer.Trial]:
+    """Short runs over widths and rates, with muP and without; prints the best rate of every width and how it moves. Raises ConfigError."""
+    config = cast("PretrainConfig", config)
+    with Progress(console=console) as bar:
+        task = bar.add_task("runs", total=len(widths) * len(rates) * seeds * len(forms))
+
+        def say(one: transfer.Trial) -> None:
+            bar.update(task, advance=1, description=f"{one.form} {one.width} at {one.rate:.2g}: {one.loss:.3f}")
+
+        trials = transfer.sweep(config, widths, rates, seeds, forms, say)
+    _keep(out, "transfer", [asdict(t) for t in trials])
+    show_transfer(console, trials, out)
+    return trials
+
+
+def show_transfer(console: Console, trials: Sequence[transfer.Trial], out: Path) -> None:
+    """Table and plot of `trials`."""
+    forms, widths, rates = ([*dict.fromkeys(getattr(t, name) for t in trials)] for name in ("form", "width", "rate"))
+    table = Table("width", *forms, title="learning rate of the least held-out loss", title_justify="left")
+    for width in widths:
+        table.add_row(str(width), *(f"{transfer.best_rate(trials, f, width):.2e} ({_least(trials, f, width):.3f} nats)" for f in forms))
+    table.add_row("slope over log width", *(f"{transfer.drift(trials, f):+.2f}" for f in forms))
+    table.add_row("lost at the narrowest one's rate", *(f"{transfer.lost(trials, f):.3f} nats" for f in forms))
+    console.print(table)
+    lines = [
+        (f"{form}, {width}", rates, [min(transfer.mean_loss(trials, form, width, r), HIGHEST_DRAWN) for r in rates])
+        for form in forms
+        for width in widths
+    ]
+    _plot(out / "transfer.svg", "learning rate at the first width", "held-out loss (nats a token)", lines)
+
+
+def _least(trials: Sequence[transfer.Trial], form: str, width: int) -> float:
+    return min(transfer.mean_loss(trials, form, width, t.rate) for t in trials if (t.form, t.width) == (form, width))
 
 
 def _update(network: Network, optimizers: list[torch.optim.Optimizer], ids: torch.Tensor, clip: float, *, bf16: bool) -> float:
