@@ -23,6 +23,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def name_of(where: torch.device) -> str:
+    """As a card tells it: "CPU", or the GPU's own name."""
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
+
+
 def bf16(where: torch.device) -> AbstractContextManager[Any]:
     """bfloat16 products on a device of that kind: half of the time of float32 on AMX, a twelfth or less on a data-centre GPU."""
     return torch.autocast(where.type, torch.bfloat16)

