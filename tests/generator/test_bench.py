@@ -14,7 +14,7 @@ from slipway_shared.manifest import load_verified
 
 
 def test_ratios_are_above_one_where_ours_is_better() -> None:
-    fast = Round(tokens=100, wall=1.0, cpu=0.5, first=(0.1, 0.3), gaps=(0.01, 0.02), valid=1.0)
+    fast = Round(tokens=100, wall=1.0, cpu=0.5, first=(0.1, 0.3), gaps=(0.01, 0.02), valid=1.0, drafted=20, accepted=15)
     slow = Round(tokens=100, wall=2.0, cpu=1.0, first=(0.2, 0.6), gaps=(0.02, 0.04), valid=1.0)
     rows = report.summary({("short", 1, "ours"): [fast, fast, slow], ("short", 1, "peer"): [slow]}, "peer")
     assert rows[0]["figures"]["tokens_per_cpu_second"] == 200
@@ -23,6 +23,7 @@ def test_ratios_are_above_one_where_ours_is_better() -> None:
     assert rows[1]["ratios"] == {}
     text = report.table(rows)
     assert "200.0 (2.00x)" in text
+    assert "| 30 of 40 |" in text
     assert report.plot(rows).count("<rect") == 3
 
 
@@ -58,11 +59,11 @@ def test_a_draft_model_is_measured_beside_none_and_its_right_tokens_are_counted(
     rows = _bench(*words, "--cases", "short", "--out", str(tmp_path))
     with_draft, without = (row["figures"] for row in rows)
     assert [row["peer"] for row in rows] == ["slipway", "slipway-no-draft"]
+    # A draft as large as the model soon rests because it does not pay.
     assert 0.9 * with_draft["drafted"] <= with_draft["accepted"] <= with_draft["drafted"]
     assert without["drafted"] == 0
     assert with_draft["tokens"] == without["tokens"] == 40
     assert set(rows[0]["ratios"]) >= {"tokens_per_cpu_second", "ttft_p50_seconds"}
-    assert f"{with_draft['accepted']:.0f} of {with_draft['drafted']:.0f}" in (tmp_path / "generator.md").read_text()
 
 
 def test_an_onnx_flavor_is_measured_with_batches_and_without(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from slipway_generator.engine import Counts, Delta, GenerateRequest, Sampling
+from slipway_generator.engines.llamacpp.speculation import Worth
 from slipway_generator.model import StartRefused
 from slipway_generator.opened import Opened
 from slipway_generator.sampling import Sampler
@@ -15,6 +16,16 @@ from slipway_generator.tokenizer import Piece, encode_prompt
 
 NEVER_ENDS = ((2, -100.0), (0, -100.0))
 CHANCE = Sampling(temperature=0.9, top_p=0.95, seed=1, seeded=False, logit_bias=NEVER_ENDS)
+
+
+@pytest.fixture(autouse=True)
+def ever_drafting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The drafts of these tests are as large as the model and would soon rest because they do not pay; here they go on, for what they may change."""
+
+    def always(_worth: Worth) -> bool:
+        return True
+
+    monkeypatch.setattr(Worth, "allows", always)
 
 
 async def run(opened: Opened, text: str, sampling: Sampling, tokens: int = 60) -> tuple[tuple[int, ...], Counts]:
