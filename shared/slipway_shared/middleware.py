@@ -32,6 +32,7 @@ class RequestFrame:
         self._trusted = trusted
         self._open = open_routes
         self._log = log
+        self._entropy = context.Entropy()
         self._in_flight = metrics.gauge("slipway_http_in_flight")
         # As many as the metrics themselves keep: routes times methods times statuses.
         self._instruments: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -43,7 +44,7 @@ class RequestFrame:
         if scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        request = context.from_headers(headers_of(scope), trusted=self._trusted)
+        request = context.from_headers(headers_of(scope), trusted=self._trusted, entropy=self._entropy)
         scope["state"]["context"] = request
         token = context.current.set(request)
         if self._lifecycle.draining:

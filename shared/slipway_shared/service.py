@@ -20,12 +20,12 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway_shared import errors, logs, tracing
+from slipway_shared.joining import JoinedHttp
 from slipway_shared.lifecycle import Lifecycle
 from slipway_shared.metrics import CONTENT_TYPE, Metrics
 from slipway_shared.middleware import BodyLimit, RequestFrame
@@ -43,8 +43,11 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            # FastAPI's own looks three variables of the environment up for every request, for a telemetry that nobody turned on.
-            await Starlette.__call__(self, scope, receive, send)
+            # As Starlette does it. FastAPI's own looks three variables of the environment up for every request, for a telemetry that nobody turned on.
+            scope["app"] = self
+            if self.middleware_stack is None:
+                self.middleware_stack = self.build_middleware_stack()
+            await self.middleware_stack(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -98,7 +101,7 @@ def run(name: str, settings: type[SettingsT], create_app: Callable[[SettingsT], 
         host=loaded.host,
         port=loaded.port,
         loop="uvloop",
-        http="httptools",
+        http=JoinedHttp,
         lifespan="on",
         access_log=False,
         log_config=None,

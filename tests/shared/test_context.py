@@ -44,3 +44,10 @@ def test_a_deadline_only_ever_shrinks() -> None:
 def test_any_header_gives_a_context_whose_headers_are_safe(headers: dict[str, str]) -> None:
     out = context.from_headers(headers, trusted=True).headers()
     assert all(re.fullmatch(r"[\x21-\x7e]{1,200}", value) for value in out.values())
+
+
+def test_ids_come_from_one_store_of_randomness_and_never_twice() -> None:
+    entropy = context.Entropy()
+    made = [context.from_headers({}, trusted=False, entropy=entropy) for _ in range(200)]
+    for ids, digits in (({m.trace_id for m in made}, 32), ({m.span_id for m in made}, 16), ({m.request_id for m in made}, 28)):
+        assert len(ids) == 200 and all(len(one) == digits for one in ids)

@@ -3,7 +3,7 @@
     python services/gateway/bench/bench_gateway.py --rounds 9 [--peers FOLDER] [--nginx BINARY] [--soak 100000] [--out FOLDER]
 
 `--peers` installs LiteLLM 1.93.0 and Portkey 1.15.2 into FOLDER, where they are not there yet, and measures them beside; nginx joins where it is on the path.
-The gateway has one core for itself; the mock (compiled C) and the load have another. The first figure is CPU time (utime + stime of all of a contender's
+The gateway has one core for itself; the mock (compiled C) and the load have another. The first figure is CPU time (user and system, of all of a contender's
 processes): wall time on a shared machine measures the neighbours. Every body is held against the mock's, byte for byte; a peer that writes answers anew is
 compared by its text, and the table says so.
 """

@@ -12,11 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 KEY = "sk-bench-0123456789abcdef"
-TICKS = os.sysconf("SC_CLK_TCK")
+_CPU_CLOCK = 2
+"""CPUCLOCK_SCHED: Linux names the CPU clock of a whole process by its id's complement, as clock_getcpuclockid(3) does."""
 LITELLM = "litellm[proxy]==1.93.0"
 PORTKEY = "@portkey-ai/gateway@1.15.2"
 NGINX = """
@@ -66,8 +68,13 @@ class Contender:
         self.process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def cpu(self) -> float:
-        """Seconds of user and system time of all its processes so far; 0 for the direct way."""
-        return sum(int(one[11]) + int(one[12]) for one in map(_stat, self._pids()) if one) / TICKS
+        """Seconds of user and system time of all its processes so far; 0 for the direct way. Of their CPU clocks, which count nanoseconds: /proc counts
+        hundredths of a second, which is a fifth of what a round of two hundred requests takes."""
+        used = 0.0
+        for pid in self._pids():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                used += time.clock_gettime(~pid << 3 | _CPU_CLOCK)
+        return used
 
     def rss_mb(self) -> float:
         """Memory of all its processes."""

@@ -50,9 +50,10 @@ class Line(Protocol):
 class Answer:
     """`status` and `headers`, and the body as it comes. Read it to its end, or close it."""
 
-    __slots__ = ("_error", "_headers", "_line", "_pieces", "_size", "_waiter", "_whole", "raw_headers", "status")
+    __slots__ = ("_error", "_headers", "_line", "_loop", "_pieces", "_size", "_waiter", "_whole", "raw_headers", "status")
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop  # to ask which loop runs is a call of the system (Python 3.11 looks whether the process was forked)
         self.status = 0
         self.raw_headers: list[tuple[bytes, bytes]] = []
         self._headers: dict[str, str] | None = None
@@ -92,8 +93,8 @@ class Answer:
 
     async def read(self, most: int) -> bytes:
         """The whole body, of at most `most` bytes. Raises WireError."""
-        if self._whole and len(self._pieces) == 1 and self._size <= most:
-            return self._pieces.pop()  # as most come: with their head, in one piece
+        if (body := self.at_once(most)) is not None:
+            return body
         pieces: list[bytes] = []
         size = 0
         while piece := await self.some():
@@ -103,6 +104,10 @@ class Answer:
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def at_once(self, most: int) -> bytes | None:
+        """The whole body where it came as most come: with its head, in one piece, of at most `most` bytes."""
+        return self._pieces.pop() if self._whole and len(self._pieces) == 1 and self._size <= most else None
+
     def close(self) -> None:
         """No more of it is wanted: what is not whole is cut, which tells the other side to stop."""
         if not self._whole and self._error is None:
@@ -110,13 +115,10 @@ class Answer:
 
     # The rest is the connection's.
 
-    async def news(self) -> None:
-        """Returns when something happened to the answer; what it was, the caller looks up."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def news(self) -> "asyncio.Future[None]":
+        """Done when something happened to the answer; what it was, the caller looks up."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     @property
     def failed(self) -> Exception | None:
@@ -142,5 +144,6 @@ class Answer:
 
     def wake(self) -> None:
         """Whoever waits looks again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

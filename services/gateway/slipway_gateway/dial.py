@@ -6,9 +6,9 @@ It knows addresses and counts. It refuses to know what travels.
 import asyncio
 import ssl
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from slipway_gateway.answer import Answer, Late, Unreachable
@@ -60,10 +60,12 @@ class Session:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._pending = 0
         self._dialling: asyncio.Semaphore | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> "Session":
         self._dialling = asyncio.Semaphore(DIALS_AT_ONCE)
+        self._loop = asyncio.get_running_loop()  # once: asking is a call of the system each time
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -71,13 +73,25 @@ class Session:
             connection.cut()
         await asyncio.sleep(0)
 
-    async def request(self, method: str, origin: Origin, path: str, headers: Mapping[str, str], body: Body, patience: Patience) -> Answer:
-        """The answer, once its head is there. Raises WireError."""
-        loop = asyncio.get_running_loop()
+    def request(
+        self, method: str, origin: Origin, path: str, headers: Mapping[str, str], body: Body, patience: Patience
+    ) -> Coroutine[Any, Any, Answer]:
+        """The answer, once its head is there; to be awaited at once, as it may hold a connection. Raises WireError, and ValueError where the request cannot
+        be written."""
+        loop = self._loop
+        if loop is None:
+            raise RuntimeError("the session is not open")
         due = float("inf") if patience.total is None else loop.time() + patience.total
         head = request_head(method, origin.base + path, origin.authority, headers, body)
-        connection = self._kept(origin, loop.time()) or await self._made(origin, patience, due, loop)
         length = int(told) if (told := headers.get("content-length")) is not None else None
+        if (connection := self._kept(origin, loop.time())) is not None:  # as most: without a coroutine in between
+            return connection.exchange(head, body, length=length, idle_seconds=patience.idle, due=due)
+        return self._anew(head, origin, body, length, patience, due, loop)
+
+    async def _anew(
+        self, head: bytes, origin: Origin, body: Body, length: int | None, patience: Patience, due: float, loop: asyncio.AbstractEventLoop
+    ) -> Answer:
+        connection = await self._made(origin, patience, due, loop)
         return await connection.exchange(head, body, length=length, idle_seconds=patience.idle, due=due)
 
     def _kept(self, origin: Origin, now: float) -> Connection | None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 500
 """Scopes that are read in one round trip."""
+_TOLD = tuple(
+    (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}") for kind in ("requests", "tokens")
+)
 _SAID = {
     "requests": "Too many requests a minute",
     "tokens": "Too many tokens a minute",
@@ -207,11 +210,12 @@ def scopes_of(key: Key) -> tuple[Scope, ...]:
 def _headers(scopes: tuple[Scope, ...], decision: Decision) -> dict[str, str]:
     """OpenAI's headers, for the scope with the least left of each kind."""
     out: dict[str, str] = {}
-    for at, kind in enumerate(("requests", "tokens")):
-        known = [(max(0, left[at]), scope.numbers[at]) for scope, left in zip(scopes, decision.left, strict=True) if scope.numbers[at]]
-        if known:
-            left, limit = min(known)
-            out[f"x-ratelimit-limit-{kind}"] = str(limit)
-            out[f"x-ratelimit-remaining-{kind}"] = str(left)
-            out[f"x-ratelimit-reset-{kind}"] = f"{(limit - left) * 60 / limit:.1f}s"
+    for at, (limit_name, left_name, reset_name) in enumerate(_TOLD):
+        known: tuple[int, int] | None = None
+        for scope, both in zip(scopes, decision.left, strict=True):
+            if (limit := scope.numbers[at]) and (known is None or (max(0, both[at]), limit) < known):
+                known = max(0, both[at]), limit
+        if known is not None:
+            left, limit = known
+            out[limit_name], out[left_name], out[reset_name] = str(limit), str(left), f"{(limit - left) * 60 / limit:.1f}s"
     return out

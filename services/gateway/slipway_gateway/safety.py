@@ -1,6 +1,6 @@
 """What the gateway does with the safety filter's verdicts on prompts, passages and answers. It knows no policy, and no way to send."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,9 +85,9 @@ class Safety:
             verdict = await self._verdict(CheckRequest(text="", passages=tuple(titled(p) for p in passages)), ask.context)
         return [passage for i, passage in enumerate(passages) if i not in verdict.dropped]
 
-    async def output(self, text: str, context: RequestContext, *, final: bool, protected: tuple[str, ...] = ()) -> CheckResponse:
+    def output(self, text: str, context: RequestContext, *, final: bool, protected: tuple[str, ...] = ()) -> Awaitable[CheckResponse]:
         """The verdict on a piece of an answer; `final`: nothing follows it. The `protected` system prompts must not be repeated in it."""
-        return await self._verdict(CheckRequest(text=text, side="output", protected=protected, final=final), context)
+        return self._verdict(CheckRequest(text=text, side="output", protected=protected, final=final), context)
 
     async def answered(self, choice: dict[str, Any], context: RequestContext, protected: tuple[str, ...]) -> Shown:
         """Makes a whole choice of a chat completion fit to be shown: its text, its tool calls, and what it cites."""

@@ -132,7 +132,7 @@ class Watch:
     It listens after WATCH_SECONDS only: most answers are there sooner, and a task that listens costs more than everything else here.
     """
 
-    __slots__ = ("_before", "_gone", "_listener", "_over", "_receive", "_task", "_timer")
+    __slots__ = ("_before", "_gone", "_listener", "_loop", "_over", "_receive", "_task", "_timer")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -140,23 +140,38 @@ class Watch:
         self._gone = self._over = False
 
     async def __aenter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task, self._before = task, task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._begin)
+        self.begin()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.end(error)
+
+    def begin(self) -> None:
+        """From now on."""
+        self._loop = asyncio.get_running_loop()  # a call of the system each time
+        task = asyncio.current_task(self._loop)
+        assert task is not None
+        self._task, self._before = task, task.cancelling()
+        self._timer = self._loop.call_later(WATCH_SECONDS, self._begin)
+
+    def unneeded(self) -> bool:
+        """The block ended well before anybody listened: nothing is left to be ended."""
+        self._over = True
+        self._timer.cancel()
+        return self._listener is None
+
+    async def end(self, error: BaseException | None) -> None:
+        """The block ended, by `error` or well; raises Gone where the caller's leaving was what ended it."""
         self._over = True
         self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
         # As asyncio.timeout does it: a cancellation that was ours ends here, one that came from elsewhere goes on.
-        if self._gone and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+        if self._gone and self._task.uncancel() <= self._before and isinstance(error, asyncio.CancelledError):
             raise Gone from None
 
     def _begin(self) -> None:
-        self._listener = asyncio.get_running_loop().create_task(self._listen())
+        self._listener = self._loop.create_task(self._listen())
 
     async def _listen(self) -> None:
         await disconnected(self._receive)
@@ -167,8 +182,16 @@ class Watch:
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the caller hangs up first (then Gone is raised). The request's body must have been read."""
-    async with Watch(receive):
-        return await work
+    watch = Watch(receive)
+    watch.begin()
+    try:
+        result = await work
+    except BaseException as error:
+        await watch.end(error)
+        raise
+    if not watch.unneeded():
+        await watch.end(None)
+    return result
 
 
 async def disconnected(receive: Receive) -> None:

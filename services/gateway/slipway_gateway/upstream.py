@@ -67,9 +67,22 @@ class Upstream:
         return self._breaker.refusing
 
     async def post(self, path: str, body: bytes, context: RequestContext, *, seconds: float | None = None) -> bytes:
-        """The body of a 2xx answer; raises as a Call does."""
-        async with self.open("POST", path, body, context, seconds=seconds, headers=_JSON) as answer:
-            return await self.read(answer)
+        """The body of a 2xx answer; raises as a Call does. It is one, without the block: this is how most calls are made."""
+        given = self.enter()
+        answer = None
+        try:
+            answer = await self.send("POST", path, body, context, seconds, _JSON)
+            if answer.status >= 300:
+                raise await self.refusal(answer)
+            if (raw := answer.at_once(MAX_ANSWER_BYTES)) is None:
+                raw = await self.read(answer)
+        except BaseException as error:
+            self.end(given, answer, error, seconds)
+            if isinstance(error, WireError):
+                raise self.failure(error) from error
+            raise
+        self.end(given, answer, None, seconds)
+        return raw
 
     async def get(self, path: str, context: RequestContext, *, seconds: float | None = None) -> bytes:
         """As `post`, without a body."""
@@ -112,8 +125,14 @@ class Upstream:
         """Leave to call; raises UpstreamFailed while the part is not asked."""
         return self._breaker.enter()
 
-    def leave(self, given: Pass, *, failed: bool | None) -> None:
-        """How a call ended."""
+    def end(self, given: Pass, answer: Answer | None, error: BaseException | None, seconds: float | None) -> None:
+        """A call is over, by `error` or well: what is not read of its answer is cut, and the breaker is told."""
+        if answer is not None:
+            answer.close()
+        if error is None:
+            failed: bool | None = False
+        else:
+            failed = _is_fault(self.failure(error) if isinstance(error, WireError) else error, seconds)
         self._breaker.leave(given, failed=failed)
         if self._breaker.is_open is not self._shown:
             self._shown = self._breaker.is_open
@@ -188,27 +207,16 @@ class _Call:
             if self._answer.status >= 300:
                 raise await self._upstream.refusal(self._answer)
         except BaseException as error:
-            self._end(error)
+            self._upstream.end(self._given, self._answer, error, self._seconds)
             if isinstance(error, WireError):
                 raise self._upstream.failure(error) from error
             raise
         return self._answer
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end(error)
+        self._upstream.end(self._given, self._answer, error, self._seconds)
         if isinstance(error, WireError):
             raise self._upstream.failure(error) from error
-
-    def _end(self, error: BaseException | None) -> None:
-        if self._answer is not None:
-            self._answer.close()
-        if error is None:
-            failed: bool | None = False
-        elif isinstance(error, WireError):
-            failed = _is_fault(self._upstream.failure(error), self._seconds)
-        else:
-            failed = _is_fault(error, self._seconds)
-        self._upstream.leave(self._given, failed=failed)
 
 
 def _is_fault(error: BaseException, seconds: float | None) -> bool | None:

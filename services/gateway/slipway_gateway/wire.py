@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
         """Sends the request and returns its answer when the head of it is there. `due` is on the loop's clock, `length` what the head tells of a body that is
         read as it is sent. Raises WireError, and what reading the body raises."""
         assert self._transport is not None
-        answer = self._answer = Answer(self)
+        answer = self._answer = Answer(self, self._loop)
         self._headed = False
         self._head_bytes = self._header_bytes = 0
         self._heard, self._idle, self._due = self._loop.time(), idle_seconds, due

@@ -1,0 +1,62 @@
+"""The HTTP server's connection, on which the head of an answer leaves together with the first piece of its body.
+
+uvicorn writes each of them by itself, and a write is the most expensive thing that a small answer does: the system's call costs as much as fifty lines of
+Python. It knows when bytes leave, and refuses to know what they are.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from asyncio import Transport
+
+_HEAD = b"HTTP/1.1 "
+
+
+class Joining:
+    """A transport that keeps what looks like an answer's head until the next write, or until the loop's next turn, whichever comes first. The order of
+    bytes is never changed, so that a guess that is wrong costs nothing but that wait."""
+
+    __slots__ = ("_held", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`, after what was held."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        elif data.startswith(_HEAD):
+            self._held = data
+            self._loop.call_soon(self.flush)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Sends what was held."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+    def close(self) -> None:
+        """Closes the connection when everything was sent."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self._transport.is_closing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class JoinedHttp(HttpToolsProtocol):
+    """uvicorn's protocol on a Joining transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast("Transport", Joining(transport, self.loop)))
