@@ -68,7 +68,7 @@ class Worth:
         if not drafted:
             self.plain.add(seconds, tokens)
             return False
-        # A single step counts for no more than half the limit: it may have been interrupted by another process.
+        # A single step counts for no more than half the limit: it may be the first of many and have read a whole prompt.
         self._lost = max(0.0, self._lost + min(LOSS / 2, seconds * self.plain.value - tokens))
         if self._lost < LOSS:
             return False
@@ -85,12 +85,13 @@ class Speculation:
         self._log = log
         self._worth = [Worth(sequences) for sequences in range(most + 1)]
         self._kind: Literal["plain", "drafted", "other"] = "other"
+        # The decode thread's own processor time: what other processes take says nothing about drafts.
         self._began = 0.0
         self._length = 0
 
     def propose(self, answering: Several[Seated], running: int) -> None:
         """Give each of `answering` the tokens that this step shall verify, or none; `running` counts those that still read their prompt, too."""
-        self._began, self._kind = time.perf_counter(), "other"
+        self._began, self._kind = time.thread_time(), "other"
         if running > self._most:
             for sequence in answering:
                 sequence.forget_draft()
@@ -111,7 +112,7 @@ class Speculation:
         if self._kind == "other" or read:
             return
         worth = self._worth[len(answering)]
-        seconds, tokens = time.perf_counter() - self._began, sum(sequence.length for sequence in answering) - self._length
+        seconds, tokens = time.thread_time() - self._began, sum(sequence.length for sequence in answering) - self._length
         if worth.note(drafted=self._kind == "drafted", seconds=seconds, tokens=tokens):
             self._log.info(
                 "the draft model rests: it does not pay", sequences=len(answering), tokens_per_second_without=round(worth.plain.value, 1)
