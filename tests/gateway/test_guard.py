@@ -1,19 +1,23 @@
 """The output guard: nothing is shown unseen, whatever the windows, and what is allowed arrives whole."""
 
 import asyncio
+import dataclasses
 import itertools
 import json
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipway_gateway.frames import Frame, Writer
 from slipway_gateway.guard import Guard
-from slipway_shared.contracts import CheckResponse, Finding
+from slipway_gateway.leaves import Check
+from slipway_gateway.safety import MAX_CHECKED
+from slipway_shared.contracts import CheckRequest, CheckResponse, Finding
 from slipway_shared.dialect import sse
 
 SECRET = re.compile(r"SECRET-\d{4}")
@@ -345,3 +349,18 @@ async def test_a_frame_without_text_does_not_wait_for_one_with_it() -> None:
     assert (await asyncio.wait_for(anext(frames), 5)).choices[0]["delta"]["role"] == "assistant"
     text.set()
     assert [frame.text() async for frame in frames] == ["word"]
+
+
+async def test_an_answer_that_is_longer_than_the_filter_reads_is_not_shown(platform: Any) -> None:
+    platform.generator.text = "word " * (MAX_CHECKED // 5 + 1)
+    error = (await platform.chat(expect=502))["error"]
+    assert "longer than the safety filter reads" in error["message"] and all(len(asked["text"]) < 100 for asked in platform.safety.seen)
+
+
+def test_a_check_is_what_the_contract_says() -> None:
+    """Field by field, with its defaults, as the filter reads it."""
+    assert {field.name: field.default for field in dataclasses.fields(Check) if field.name != "text"} == {
+        name: field.default for name, field in CheckRequest.model_fields.items() if name != "text"
+    }
+    check = Check("some text", "output", ("a passage",), ("a prompt",), False, ((0, 4), (5, 9)))
+    assert CheckRequest.model_validate_json(orjson.dumps(check)) == CheckRequest.model_validate(dataclasses.asdict(check))

@@ -7,13 +7,13 @@ from pydantic import ValidationError
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
 from slipway_shared.contracts import (
-    CheckRequest,
     CheckResponse,
     Passage,
     RerankRequest,
     RerankResponse,
     SearchRequest,
     SearchResponse,
+    Side,
 )
 from slipway_shared.metrics import Metrics
 
@@ -30,6 +30,18 @@ class Parts:
     retriever: Upstream | None
     reranker: Upstream | None
     safety: Upstream | None
+
+
+@dataclass(slots=True)
+class Check:
+    """A CheckRequest as the gateway writes it. It is of our own making and the filter validates it, so here it is only a record: an eighth of the time."""
+
+    text: str
+    side: Side = "input"
+    passages: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    final: bool = True
+    system: tuple[tuple[int, int], ...] = ()
 
 
 class Leaves:
@@ -69,11 +81,10 @@ class Leaves:
             raise errors.UpstreamFailed("The reranker names a document that it was not given.")
         return ranked
 
-    async def check(self, request: CheckRequest, context: RequestContext) -> CheckResponse:
+    async def check(self, request: Check, context: RequestContext) -> CheckResponse:
         """The safety filter's verdict."""
         safety = _present(self._parts.safety, "safety filter")
-        # Texts, flags and tuples of texts need nothing of pydantic's writer, which takes five times as long.
-        raw = await safety.post("/v1/check", orjson.dumps(request.__dict__), context, seconds=self._settings.safety_seconds)
+        raw = await safety.post("/v1/check", orjson.dumps(request), context, seconds=self._settings.safety_seconds)
         if raw == self._clean_raw:
             return self._clean
         try:

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from slipway_shared import errors
 from slipway_shared.context import RequestContext
-from slipway_shared.contracts import CheckRequest, CheckResponse, Passage
+from slipway_shared.contracts import CheckResponse, Passage
 from slipway_shared.metrics import Metrics
 
 from slipway_gateway.ask import Ask
 from slipway_gateway.evidence import titled
-from slipway_gateway.leaves import Leaves
+from slipway_gateway.leaves import Check, Leaves
 from slipway_gateway.redaction import moved, redacted, spans_of
 from slipway_gateway.tracks import Refused, Track
 from slipway_gateway.upstream import AWAY
@@ -33,7 +33,7 @@ class Redacted:
     placeholders: dict[str, str]
 
 
-def as_one(texts: list[str], system: Collection[int]) -> CheckRequest:
+def as_one(texts: list[str], system: Collection[int]) -> Check:
     """The request that asks for a verdict on all texts of a prompt together; of a longer one than the filter takes, on its end."""
     whole = _BETWEEN.join(texts)
     at, ranges, cut = 0, list[tuple[int, int]](), max(0, len(whole) - MAX_CHECKED)
@@ -41,7 +41,7 @@ def as_one(texts: list[str], system: Collection[int]) -> CheckRequest:
         if i in system and at + len(text) > cut:
             ranges.append((max(at - cut, 0), at + len(text) - cut))
         at += len(text) + len(_BETWEEN)
-    return CheckRequest(text=whole[cut:], system=tuple(ranges))
+    return Check(text=whole[cut:], system=tuple(ranges))
 
 
 class Safety:
@@ -82,12 +82,14 @@ class Safety:
         if not self.present or not passages:
             return passages
         with ask.stages.stage("safety"):
-            verdict = await self._verdict(CheckRequest(text="", passages=tuple(titled(p) for p in passages)), ask.context)
+            verdict = await self._verdict(Check(text="", passages=tuple(titled(p) for p in passages)), ask.context)
         return [passage for i, passage in enumerate(passages) if i not in verdict.dropped]
 
     def output(self, text: str, context: RequestContext, *, final: bool, protected: tuple[str, ...] = ()) -> Awaitable[CheckResponse]:
         """The verdict on a piece of an answer; `final`: nothing follows it. The `protected` system prompts must not be repeated in it."""
-        return self._verdict(CheckRequest(text=text, side="output", protected=protected, final=final), context)
+        if len(text) > MAX_CHECKED:
+            raise errors.UpstreamFailed("The model's answer is longer than the safety filter reads, so it is not shown.")
+        return self._verdict(Check(text=text, side="output", protected=protected, final=final), context)
 
     async def answered(self, choice: dict[str, Any], context: RequestContext, protected: tuple[str, ...]) -> Shown:
         """Makes a whole choice of a chat completion fit to be shown: its text, its tool calls, and what it cites."""
@@ -135,7 +137,7 @@ class Safety:
         left = iter(clean if len(clean) == len(texts) else [""] * len(texts))
         return [{**note, "quote": next(left)} if note.get("quote") else note for note in annotations]
 
-    async def _verdict(self, request: CheckRequest, context: RequestContext) -> CheckResponse:
+    async def _verdict(self, request: Check, context: RequestContext) -> CheckResponse:
         try:
             return await self._leaves.check(request, context)
         except AWAY as error:
