@@ -99,13 +99,33 @@ def test_an_adapter_is_tuned_by_two_processes(tmp_path: Path, launch: Launch, ti
     assert (tmp_path / "two" / "adapter" / "adapter_model.safetensors").is_file()
 
 
-@pytest.mark.parametrize(("name", "says"), [("dpo", "dpo"), ("distill", "distill"), ("lora", r"search\.trials")])
-def test_what_cannot_be_shared_is_refused_before_anything_is_written(
-    name: str, says: str, tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "words", "leaves"),
+    [
+        ("distill", ("method=logits",), "cache/index.json"),
+        ("distill", ("method=sequence", "texts.verified=false"), "teacher_rows.jsonl"),
+        ("dpo", (), "report.json"),
+    ],
+)
+def test_teachers_and_pairs_are_made_once_and_learnt_from_by_two(
+    name: str, words: tuple[str, ...], leaves: str, tmp_path: Path, tiny: Any, launch: Launch, pickles: Any
 ) -> None:
+    words = (*words, "optim.max_steps=6")
+    process = launch(name, *words, f"run.out={tmp_path / 'two'}")
+    assert recipe(name).start(tiny(name, tmp_path / "one", *words), Console(quiet=True))
+    said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, said
+    # A mean over half a batch in each process is not the mean over the batch where the halves hold unlike numbers of tokens.
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=0.05)
+    assert (tmp_path / "two" / leaves).is_file()
+    assert not pickles(tmp_path)
+
+
+def test_what_cannot_be_shared_is_refused_before_anything_is_written(tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=rf"{says}.* runs in one process"):
-        recipe(name).start(tiny(name, tmp_path / "run"), Console(quiet=True))
+    with pytest.raises(ConfigError, match=r"search\.trials.* runs in one process"):
+        recipe("lora").start(tiny("lora", tmp_path / "run"), Console(quiet=True))
     assert not (tmp_path / "run").exists()
 
 

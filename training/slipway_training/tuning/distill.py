@@ -9,6 +9,7 @@ It knows the order of a run and what is logged of the teacher: name, version, li
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from transformers import Trainer as HfTrainer
 from transformers import TrainingArguments
 
-from slipway_training.errors import CheckpointError, ConfigError
+from slipway_training.errors import ConfigError
 from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, make_base, open_base, weights_digest
 from slipway_training.tuning.config import DistillConfig, Divergence
@@ -70,8 +71,8 @@ class Collator:
 
 def run(config: DistillConfig, console: Console) -> bool:
     """Distil to the end and write `hf/` (True), or to a signal (False). Raises TrainingError."""
-    processes.alone("distill")
-    folder = Path(config.run.out)
+    shared = processes.join()
+    folder, console = Path(config.run.out), shared.console(console)
     found = rows.read_rows(config.data)
     student = open_base(base_folder(config, found, folder))
     teacher = _teacher(config, student, found, folder, console)
@@ -91,6 +92,8 @@ def run(config: DistillConfig, console: Console) -> bool:
     trainer = _trainer(config, student, teacher, tokens, folder)
     if not fit(trainer, config, folder, console, "distill"):
         return False
+    if not shared.first:
+        return True
     model: Any = trainer.model
     after = finish.mean_loss(model, tokens.held_out)
     finish.write_hf(model, student, folder)
@@ -124,31 +127,31 @@ def teacher_texts(
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The rows with the teacher's own last answers, and how many were asked, right and kept; written once and read again."""
     path = folder / "teacher_rows.jsonl"
-    if not path.is_file():
-        prompts = [rows.prompt_ids(row["messages"][:-1], teacher.tokenizer) for row in found]
-        said = answers(teacher, prompts, config.texts.max_new_tokens)
-        out = list[dict[str, Any]]()
-        for row, text in zip(found, said, strict=True):
-            if text and (right(text, row["messages"][-1]["content"]) or not config.texts.verified):
-                out.append({"messages": [*row["messages"][:-1], {"role": "assistant", "content": text}]})
-        path.write_text("".join(json.dumps(row) + "\n" for row in out), encoding="utf-8")
+    with processes.here().first_before_others():
+        if not path.is_file():
+            path.write_text("".join(json.dumps(row) + "\n" for row in _written(config, teacher, found)), encoding="utf-8")
     kept = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if not kept:
         raise ConfigError("the teacher answered no row rightly; another teacher, or texts.verified=false where answers are no numbers")
     return kept, {"asked": len(found), "kept": len(kept)}
 
 
+def _written(config: DistillConfig, teacher: Opened, found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows whose answer the teacher gave as well, in its words; without texts.verified all that it answered."""
+    prompts = [rows.prompt_ids(row["messages"][:-1], teacher.tokenizer) for row in found]
+    for row, text in zip(found, answers(teacher, prompts, config.texts.max_new_tokens), strict=True):
+        if text and (right(text, row["messages"][-1]["content"]) or not config.texts.verified):
+            yield {"messages": [*row["messages"][:-1], {"role": "assistant", "content": text}]}
+
+
 def _trainer(config: DistillConfig, student: Opened, teacher: Opened, tokens: Tokens, folder: Path) -> Any:
     if config.method == "sequence":
         return make_trainer(student, tokens, config, folder)
     name = identity(weights_digest(teacher.folder), tokens.train, config.divergence)
-    try:
-        cache = TeacherCache(folder / "cache", name)
-    except CheckpointError:
-        if (folder / "cache").exists():
-            raise
-        write_cache(teacher.model, tokens.train, config.divergence, name, folder / "cache")
-        cache = TeacherCache(folder / "cache", name)
+    with processes.here().first_before_others():
+        if not (folder / "cache").exists():
+            write_cache(teacher.model, tokens.train, config.divergence, name, folder / "cache")
+    cache = TeacherCache(folder / "cache", name)
     args = TrainingArguments(**arguments(config, folder, len(tokens.train)), remove_unused_columns=False)
     data: Any = [{**row, "index": index} for index, row in enumerate(tokens.train)]
     pad = student.tokenizer.pad_token_id
@@ -161,18 +164,23 @@ def _teacher(config: DistillConfig, student: Opened, found: list[dict[str, Any]]
         return open_base(Path(config.teacher.folder))
     if config.model.base:
         raise ConfigError("teacher.folder must name the teacher, a Hugging Face folder with the student's tokenizer")
-    out = folder / "teacher"
+    out, shared = folder / "teacher", processes.here()
+    shared.wait()  # what the first process writes below, none may find before it has asked
     if not (out / "hf" / "config.json").is_file():
         shape = config.model.model_copy(update={"width": config.teacher.width})
         texts = [m["content"] for row in found for m in row["messages"]]
         optim = config.optim.model_copy(update={"max_steps": config.teacher.steps})
         tuned = config.model_copy(update={"optim": optim, "packing": False})
-        opened = open_base(make_base(shape, texts, out / "base", config.run.seed + 1))
+        with shared.first_before_others():
+            base = make_base(shape, texts, out / "base", config.run.seed + 1)
+        opened = open_base(base)
         tokens = rows.tokenize(found, student.tokenizer, config.data, assistant_only=config.assistant_only)
         trainer = make_trainer(opened, tokens, tuned, out)
         if not fit(trainer, tuned, out, console, "teacher"):
             return None
-        finish.write_hf(trainer.model, opened, out)
+        if shared.first:
+            finish.write_hf(trainer.model, opened, out)
+        shared.wait()
     return open_base(out / "hf")
 
 

@@ -41,8 +41,8 @@ class Trainer(SafeCheckpoints, DPOTrainer):
 
 def run(config: DpoConfig, console: Console) -> bool:
     """Tune to the end and write `hf/` (True), or to a signal (False). Raises TrainingError."""
-    processes.alone("dpo")
-    folder = Path(config.run.out)
+    shared = processes.join()
+    folder, console = Path(config.run.out), shared.console(console)
     found = rows.read_rows(config.data, pairs=not config.best.samples)
     opened = open_base(base_folder(config, found, folder))
     pairs, drawn = _pairs(config, opened, found, folder, console)
@@ -57,6 +57,8 @@ def run(config: DpoConfig, console: Console) -> bool:
     trainer = make_trainer(opened, train, config, folder)
     if not fit(trainer, config, folder, console, "dpo"):
         return False
+    if not shared.first:
+        return True
     model: Any = trainer.model
     after = preferred(model, opened.tokenizer, held)
     finish.write_hf(model, opened, folder)
@@ -118,10 +120,11 @@ def _pairs(config: DpoConfig, opened: Opened, found: Pairs, folder: Path, consol
     kept, drawn = folder / "pairs.jsonl", None
     if config.best.samples:
         record = folder / "sampling.json"
-        if not (kept.is_file() and record.is_file()):
-            found, tally = best_of(opened, found, config.best, config.rewards, config.run.seed)
-            kept.write_text("".join(json.dumps(p) + "\n" for p in found), encoding="utf-8")
-            record.write_text(json.dumps(asdict(tally)), encoding="utf-8")
+        with processes.here().first_before_others():
+            if not (kept.is_file() and record.is_file()):
+                found, tally = best_of(opened, found, config.best, config.rewards, config.run.seed)
+                kept.write_text("".join(json.dumps(p) + "\n" for p in found), encoding="utf-8")
+                record.write_text(json.dumps(asdict(tally)), encoding="utf-8")
         found = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
         drawn = json.loads(record.read_text(encoding="utf-8"))
         console.print(

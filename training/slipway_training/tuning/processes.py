@@ -79,5 +79,5 @@ def alone(recipe: str) -> None:
     """Raises ConfigError under torchrun: the recipe's processes would write the same files."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
-            f"{recipe} runs in one process: start `slipway train` without torchrun (pretrain, sft and lora are the recipes that share a run)"
+            f"{recipe} runs in one process: start `slipway train` without torchrun (pretrain, sft, lora, dpo and distill are the recipes that share a run)"
         )
