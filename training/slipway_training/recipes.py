@@ -73,6 +73,10 @@ _ALL = (
         "slipway_training.safety.config:SafetyConfig", "slipway_training.safety.recipe:run", "slipway_training.safety.plan:plan",
     ),
     Recipe(
+        "names", "the safety filter's reader of people's names: two small convolutions over MiniLM's frozen first layers",
+        "slipway_training.safety.name_config:NamesConfig", "slipway_training.safety.name_recipe:run", "slipway_training.safety.name_recipe:plan",
+    ),
+    Recipe(
         "sft", "a base model learns to answer from conversations: chat templates, packing, loss on what the assistant says",
         "slipway_training.tuning.config:SftConfig", "slipway_training.tuning.sft:run", "slipway_training.tuning.sft:plan",
     ),

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from slipway_shared import service
 from slipway_shared.contracts import CheckRequest
 
-from slipway_safety_filter import heads, own, policy
+from slipway_safety_filter import heads, names, own, policy
 from slipway_safety_filter.audit import Audit
 from slipway_safety_filter.check import Checker
 from slipway_safety_filter.classifier import Classifier
@@ -29,7 +29,8 @@ def create_app(settings: SafetySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         audit = Audit(app.state.log, key, settings.audit_file)
         classifier = Classifier(heads.load(), settings.cache_dir) if settings.classifier == "minilm" else None
-        checker = Checker(key, classifier, own_checks)
+        reader = names.Names(names.load(), settings.cache_dir) if settings.names == "model" else None
+        checker = Checker(key, classifier, own_checks, reader)
         app.state.desk = Desk(checker, policies, app.state.metrics, audit)
         for side in ("input", "output"):
             checker.check(CheckRequest(text=_WARM_UP, side=side), policies.default)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from slipway_shared.contracts import CheckRequest, CheckResponse, Finding, Side, VerdictName
 
-from slipway_safety_filter import attacks, credentials, hold, leaks, national_ids, pii, views
+from slipway_safety_filter import attacks, credentials, hold, leaks, names, national_ids, pii, views
 from slipway_safety_filter.classifier import HARM_HEADS, Classifier, Guess
+from slipway_safety_filter.names import Names
 from slipway_safety_filter.own import Own
 from slipway_safety_filter.pattern import Patterns
 from slipway_safety_filter.policy import Policy
@@ -28,13 +29,14 @@ SPAN_CATEGORIES = tuple(sorted({pattern.category for pattern in PATTERNS}))
 
 
 class Checker:
-    """Holds the key of its placeholders and the classifier. Safe to call from several threads.
+    """Holds the key of its placeholders and the models. Safe to call from several threads.
 
-    Without a classifier the rules alone decide: the weightless form.
+    Without a classifier the rules alone decide, and without a reader of names the patterns: the weightless form.
     """
 
-    def __init__(self, key: bytes, classifier: Classifier | None = None, own: Sequence[Own] = ()) -> None:
+    def __init__(self, key: bytes, classifier: Classifier | None = None, own: Sequence[Own] = (), names: Names | None = None) -> None:
         self._key = key
+        self._names = names
         self._own = own
         self._classifier = classifier
 
@@ -43,10 +45,15 @@ class Checker:
         """Whether prompts and passages are read by the encoder, which takes milliseconds."""
         return self._classifier is not None
 
+    def names_read(self, policy: Policy, side: Side) -> bool:
+        """Whether the reader of names reads texts of `side`: where there is one, and the policy does something about names."""
+        row = policy.row(names.CATEGORY)
+        return self._names is not None and (row.input if side == "input" else row.output) != "allow"
+
     def check(self, request: CheckRequest, policy: Policy) -> CheckResponse:
         """The verdict on `request` under `policy`."""
         text = request.text
-        spans = [s for s in structured(text) if text[s.start : s.end] not in policy.allow]
+        spans = [s for s in self._personal(text, request.side, policy) if text[s.start : s.end] not in policy.allow]
         found = [*spans, *(leaks.find(text, request.protected) if request.side == "output" else self._asked(request, policy))]
         found += self.harms(text, [head for head in HARM_HEADS if policy.action(head, request.side) != "allow"])
         found += self.owned(text, request.side)
@@ -56,8 +63,16 @@ class Checker:
         redacted, placeholders = _redacted(text, findings) if verdict == "redact" else (None, {})
         return CheckResponse(
             verdict=verdict, findings=findings + passage_findings, text=redacted, dropped=dropped, policy=policy.id, placeholders=placeholders,
-            hold_from=_hold(request, policy, spans),
+            hold_from=self._hold(request, policy, spans),
         )  # fmt: skip
+
+    def _personal(self, text: str, side: Side, policy: Policy) -> list[Span]:
+        """Personal data and credentials, no two overlapping: what patterns find, and between it the names that the model reads."""
+        spans = structured(text)
+        if self._names is None or not self.names_read(policy, side):
+            return spans
+        free = (name for name in self._names.find(text) if all(name.end <= s.start or name.start >= s.end for s in spans))
+        return sorted([*spans, *free], key=lambda s: s.start)
 
     def attacks(self, text: str) -> list[Span]:
         """Injection, jailbreak and prompt extraction in a prompt: rules and classifier, each adding to the other's certainty."""
@@ -134,6 +149,14 @@ class Checker:
         ]  # fmt: skip
         return findings, tuple(sorted({f.passage for f in findings if f.action != "allow" and f.passage is not None}))
 
+    def _hold(self, request: CheckRequest, policy: Policy, spans: Sequence[Span]) -> int | None:
+        if request.side == "input" or request.final:
+            return None
+        enforced = [c for c in SPAN_CATEGORIES if policy.action(c, "output") != "allow"]
+        if names.CATEGORY in enforced and self.names_read(policy, "output"):
+            enforced.append(hold.READ_NAMES)
+        return hold.hold_from(request.text, enforced, [s for s in spans if s.category in enforced])
+
     def _finding(self, span: Span, request: CheckRequest, policy: Policy) -> Finding:
         action = policy.action(span.category, request.side)
         value = request.text[span.start : span.end]
@@ -147,13 +170,6 @@ class Checker:
         same = "".join(c for c in value.lower() if c.isalnum() or c in "@+")
         digest = hmac.new(self._key, f"{category}\0{same}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:8]
         return f"[{category.rpartition('.')[2].upper()}_{digest}]"
-
-
-def _hold(request: CheckRequest, policy: Policy, spans: Sequence[Span]) -> int | None:
-    if request.side == "input" or request.final:
-        return None
-    enforced = [c for c in SPAN_CATEGORIES if policy.action(c, "output") != "allow"]
-    return hold.hold_from(request.text, enforced, [s for s in spans if s.category in enforced])
 
 
 def _places(spans: Mapping[str, Span]) -> list[tuple[int, int]]:

@@ -33,30 +33,31 @@ def folder() -> Path:
     return package / "model"
 
 
-def converted(cache: Path, taps: Sequence[int]) -> Path:
-    """The int8 graph that taps the given layers (1 is the first), converted if the cache has no intact one."""
+def converted(cache: Path, taps: Sequence[int], *, pooled: bool = True) -> Path:
+    """The int8 graph that taps the given layers (1 is the first), converted if the cache has no intact one. `pooled` false: the last one's token states."""
     weights = folder() / "model.safetensors"
-    key = hashlib.sha256(f"{_digest(weights)} {list(taps)} {CONVERSION}".encode()).hexdigest()[:16]
+    form = list(taps) if pooled else f"states {taps[-1]}"
+    key = hashlib.sha256(f"{_digest(weights)} {form} {CONVERSION}".encode()).hexdigest()[:16]
     for known in sorted(cache.glob(f"minilm-{key}.*.onnx")):
         if known.name == f"minilm-{key}.{_digest(known)}.onnx":
             return known
         known.unlink()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".converting-") as scratch:
-        final = _quantized(Path(scratch), weights, taps)
+        final = _quantized(Path(scratch), weights, taps, pooled=pooled)
         target = cache / f"minilm-{key}.{_digest(final)}.onnx"
         final.replace(target)
     return target
 
 
-def _quantized(scratch: Path, weights: Path, taps: Sequence[int]) -> Path:
+def _quantized(scratch: Path, weights: Path, taps: Sequence[int], *, pooled: bool) -> Path:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from safetensors import safe_open
 
     plain, final = scratch / "fp32.onnx", scratch / "int8.onnx"
     with safe_open(str(weights), framework="numpy") as tensors:
-        model = build(lambda name: np.asarray(tensors.get_tensor(name), dtype=np.float32), taps)
+        model = build(lambda name: np.asarray(tensors.get_tensor(name), dtype=np.float32), taps, pooled=pooled)
     # The quantizer asks for its own clean-up pass first; this graph is written in the form that the pass would leave.
     onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     onnx.save(model, str(plain))
@@ -66,8 +67,9 @@ def _quantized(scratch: Path, weights: Path, taps: Sequence[int]) -> Path:
     return final
 
 
-def build(tensor: Tensor, taps: Sequence[int]) -> Any:
-    """Inputs `ids`, `mask`: int64 [batch, tokens]; output `pooled`: float32 [batch, len(taps) * HIDDEN], each tap scaled to length 1."""
+def build(tensor: Tensor, taps: Sequence[int], *, pooled: bool = True) -> Any:
+    """Inputs `ids`, `mask`: int64 [batch, tokens]; output `pooled`: float32 [batch, len(taps) * HIDDEN], each tap scaled to length 1; or else `states`:
+    float32 [batch, tokens, HIDDEN], the last tap's."""
     import onnx
     from onnx import helper
 
@@ -79,17 +81,22 @@ def build(tensor: Tensor, taps: Sequence[int]) -> Any:
         graph.number(-1e4),
     )
     state = _embedded(graph, tensor)
-    pooled: list[str] = []
+    means: list[str] = []
     for layer in range(max(taps)):
         state = _layer(graph, tensor, f"encoder.layer.{layer}", state, bias)
-        if layer + 1 in taps:
+        if pooled and layer + 1 in taps:
             total = graph.op("ReduceSum", graph.op("Mul", state, counted), graph.ints(1), keepdims=0)
             length = graph.op("ReduceL2", total, graph.ints(1), keepdims=1)
-            pooled.append(graph.op("Div", total, graph.op("Max", length, graph.number(1e-9))))
-    graph.nodes.append(helper.make_node("Concat", pooled, ["pooled"], axis=1))
+            means.append(graph.op("Div", total, graph.op("Max", length, graph.number(1e-9))))
+    if pooled:
+        graph.nodes.append(helper.make_node("Concat", means, ["pooled"], axis=1))
+        output = helper.make_tensor_value_info("pooled", 1, ["batch", HIDDEN * len(means)])
+    else:
+        graph.nodes.append(helper.make_node("Identity", [state], ["states"]))
+        output = helper.make_tensor_value_info("states", 1, ["batch", "tokens", HIDDEN])
     proto = helper.make_graph(
         graph.nodes, "minilm", [helper.make_tensor_value_info(name, 7, ["batch", "tokens"]) for name in ("ids", "mask")],
-        [helper.make_tensor_value_info("pooled", 1, ["batch", HIDDEN * len(pooled)])], graph.constants,
+        [output], graph.constants,
     )  # fmt: skip
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 20)], ir_version=9, producer_name="slipway")
     onnx.checker.check_model(model)

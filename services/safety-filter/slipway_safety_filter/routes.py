@@ -38,7 +38,7 @@ class Desk:
         """The verdict for the tenant of `context`, counted and audited."""
         started = time.perf_counter()
         policy = self.policies.of(context.tenant)
-        encoded = self.checker.encodes and (request.side == "input" or request.passages)
+        encoded = (self.checker.encodes and (request.side == "input" or request.passages)) or self.checker.names_read(policy, request.side)
         if encoded or len(request.text) + sum(map(len, request.passages)) > INLINE_CHARS:
             response = await asyncio.to_thread(self.checker.check, request, policy)
         else:

@@ -15,6 +15,9 @@ class SafetySettings(ServiceSettings):
     port: int = Field(default=8105, ge=0, le=65535)
     policy_file: Path | None = Field(default=None, description="JSON: changes to the built-in policy, for everybody and per tenant")
     classifier: Literal["minilm", "none"] = Field(default="minilm", description="none: rules alone, no weights")
+    names: Literal["patterns", "model"] = Field(
+        default="patterns", description="how people's names are found: by titles and introductions alone, or by a model as well"
+    )
     own_checks: tuple[str, ...] = Field(
         default=(), max_length=32, description='functions of one\'s own that read every prompt and answer: ["package.module:function"]'
     )

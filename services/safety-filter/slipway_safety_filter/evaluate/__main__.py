@@ -24,6 +24,8 @@ GATE = {
     "over_refusal": 0.02,
     "system_refused": 0.0,
     "documentation_dropped": 0.02,
+    "name_recall": 0.8,
+    "name_precision": 0.85,
     "split_exact": 1.0,
     "canary": 1.0,
 }
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sections.passages(found.add, checker, args.data, args.count)
     if args.unseen:
         _attacks(found, checker, args)
+    sections.named_people(found.add, args.data, args.cache)
     sections.toxicity(found.add, checker, args.data, args.count)
     _transformed(found, checker)
     _streams(found, checker, args)

@@ -9,7 +9,9 @@ from pathlib import Path
 from slipway_shared.contracts import CheckRequest
 
 from slipway_safety_filter.check import Checker
-from slipway_safety_filter.evaluate import figures, measures, prompts, redteam, report, slices
+from slipway_safety_filter.evaluate import figures, measures, names, prompts, redteam, report, slices
+from slipway_safety_filter.names import Names
+from slipway_safety_filter.names import load as load_names
 from slipway_safety_filter.policy import DEFAULT_TABLE, Policies
 
 Add = Callable[..., None]
@@ -82,6 +84,29 @@ def passages(add: Add, checker: Checker, data: Path | None, count: int) -> None:
         values["documentation_dropped"] = rows[-1][1].value
     if rows:
         add("Orders inside passages", report.table(("passages", f"dropped at {threshold}"), rows), **values)
+
+
+def named_people(add: Add, data: Path | None, cache: Path) -> None:
+    """People's names by model: recall and precision on texts whose names training left out, on all, on prose marked by hand, and spans in texts of developers."""
+    sets: dict[str, list[names.Text]] = {}
+    if data and (file := data / "pii_presidio" / "generated_large.json").is_file():
+        sets["pii_presidio, every name kept from training"] = [text for text in names.presidio(file) if text.unseen]
+        sets["pii_presidio, all texts"] = names.presidio(file)
+    if data and (file := data / "squad_sample" / "squad_validation.jsonl").is_file():
+        sets["encyclopaedia passages, marked by hand"] = names.marked(file)
+    if not sets:
+        return
+    reader = Names(load_names(), cache)
+    threshold = DEFAULT_TABLE["pii"].threshold
+    rows = [
+        (name, *names.rates(reader, texts, threshold), *names.rates(reader, texts, 0.7)) for name, texts in sets.items()
+    ]  # fmt: skip
+    calm = redteam.developers() + redteam.instructions()
+    seen = figures.Rate(sum(any(span.score >= threshold for span in reader.find(text)) for text in calm), len(calm))
+    head = ("texts", f"recall at {threshold}", f"precision at {threshold}", "recall at 0.7", "precision at 0.7")
+    text = report.table(head, rows) + f"\nDevelopers' questions and system messages in which it sees a name: {seen}.\n"
+    _, recall, precision, *_ = rows[0]
+    add("People's names by model", text, name_recall=recall.value, name_precision=precision.value)
 
 
 def toxicity(add: Add, checker: Checker, data: Path | None, count: int) -> None:
