@@ -33,7 +33,8 @@ class RequestFrame:
         self._open = open_routes
         self._log = log
         self._entropy = context.Entropy()
-        self._in_flight = metrics.gauge("slipway_http_in_flight")
+        self._in_flight = 0
+        metrics.gauge("slipway_http_in_flight").set_function(lambda: self._in_flight)
         # As many as the metrics themselves keep: routes times methods times statuses.
         self._instruments: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -68,7 +69,7 @@ class RequestFrame:
                 message.setdefault("headers", []).append((b"x-request-id", request.request_id.encode()))
             await send(message)
 
-        self._in_flight.inc()
+        self._in_flight += 1
         try:
             await self._app(scope, receive, send_framed)
         except Exception as error:
@@ -79,7 +80,7 @@ class RequestFrame:
                 send_framed, errors.Internal("Something went wrong on our side; the request id in x-request-id leads to the log line.")
             )
         finally:
-            self._in_flight.dec()
+            self._in_flight -= 1
             self._measure(scope, request, status or 499)
 
     def _measure(self, scope: Scope, request: context.RequestContext, status: int) -> None:

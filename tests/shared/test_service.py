@@ -101,6 +101,24 @@ def test_health_metrics_and_context(server: tuple[str, subprocess.Popen[str]]) -
     assert "slipway_ready 1.0" in metrics.text
 
 
+def test_requests_that_are_being_served_are_counted(server: tuple[str, subprocess.Popen[str]]) -> None:
+    base, _ = server
+
+    def in_flight() -> str:
+        return next(line for line in httpx.get(f"{base}/metrics").text.splitlines() if line.startswith("slipway_http_in_flight "))
+
+    slow = [threading.Thread(target=httpx.get, args=(f"{base}/v1/slow",), kwargs={"timeout": 10}) for _ in range(2)]
+    for one in slow:
+        one.start()
+    due = time.monotonic() + 5
+    while in_flight() != "slipway_http_in_flight 2.0" and time.monotonic() < due:
+        time.sleep(0.02)
+    assert in_flight() == "slipway_http_in_flight 2.0"
+    for one in slow:
+        one.join()
+    assert in_flight() == "slipway_http_in_flight 0.0"
+
+
 @pytest.mark.parametrize(
     ("content", "status", "code"),
     [
