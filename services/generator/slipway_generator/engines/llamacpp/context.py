@@ -25,11 +25,6 @@ class DecodeFailed(Exception):
         super().__init__(f"llama_decode returned {code}")
         self.code = code
 
-    @property
-    def no_room(self) -> bool:
-        """Whether the memory had no room for the batch; nothing was changed then."""
-        return self.code == _NO_SLOT
-
 
 class Context:
     """`slots` sequences over `cells` KV cells; up to `rows` rows a decode call, with logits for any of them. `pooled`: no slot has cells of its own."""
@@ -63,20 +58,28 @@ class Context:
         self._ones = np.ones(rows, dtype=np.int32)
         # seq_id is an array of pointers, one a row, each to that row's entry in _slots.
         self._slot_pointers = (self._slots.ctypes.data + 4 * np.arange(rows, dtype=np.uint64)).astype(np.uint64)
-        self._batch = self._native_batch()
+        self._batch = self._native_batch(0)
+        self._rows_apart: list[ctypes.Structure] = []
+        self._gathered: NDArray[np.float32] = np.empty((0, self._size), dtype=np.float32)
         self.rows = 0
         self.outputs = 0
 
-    def _native_batch(self) -> ctypes.Structure:
+    def _native_batch(self, first: int) -> ctypes.Structure:
+        """The batch from row `first` on."""
         batch = self._api.llama_batch()
         int32 = ctypes.POINTER(ctypes.c_int32)
-        batch.token = self._tokens.ctypes.data_as(int32)
+        batch.token = self._tokens[first:].ctypes.data_as(int32)
         batch.embd = None
-        batch.pos = self._positions.ctypes.data_as(int32)
-        batch.n_seq_id = self._ones.ctypes.data_as(int32)
-        batch.seq_id = self._slot_pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
-        batch.logits = self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
+        batch.pos = self._positions[first:].ctypes.data_as(int32)
+        batch.n_seq_id = self._ones[first:].ctypes.data_as(int32)
+        batch.seq_id = self._slot_pointers[first:].ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
+        batch.logits = self._wanted[first:].ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
         return batch
+
+    def compute_apart(self, rows: int) -> None:
+        """From now on, batches of up to `rows` rows are computed a row at a time."""
+        self._rows_apart = [self._native_batch(row) for row in range(rows)]
+        self._gathered = np.empty((rows, self._size), dtype=np.float32)
 
     def use(self, adapter: Any) -> None:
         """Apply one LoRA adapter (None: none) to every row of the decode calls that follow."""
@@ -107,14 +110,29 @@ class Context:
 
     def decode(self) -> NDArray[np.float32]:
         """Run the batch; logits of the wanted rows, in their order, valid until the next call. Raises DecodeFailed. Releases the GIL."""
-        self._batch.n_tokens = self.rows
-        code = int(self._api.llama_decode(self._context, self._batch))
+        if 1 < self.rows <= len(self._rows_apart):
+            return self._decode_apart()
+        return self._decode(self._batch, self.rows, self.outputs)
+
+    def _decode_apart(self) -> NDArray[np.float32]:
+        outputs = 0
+        for row in range(self.rows):
+            wanted = int(self._wanted[row])
+            logits = self._decode(self._rows_apart[row], 1, wanted)
+            if wanted:
+                self._gathered[outputs] = logits[0]
+                outputs += 1
+        return self._gathered[:outputs]
+
+    def _decode(self, batch: ctypes.Structure, rows: int, outputs: int) -> NDArray[np.float32]:
+        batch.n_tokens = rows
+        code = int(self._api.llama_decode(self._context, batch))
         if code != 0:
             raise DecodeFailed(code)
-        if self.outputs == 0:
+        if outputs == 0:
             return np.empty((0, self._size), dtype=np.float32)
         pointer = self._api.llama_get_logits(self._context)
-        return np.ctypeslib.as_array(pointer, shape=(self.outputs, self._size))
+        return np.ctypeslib.as_array(pointer, shape=(outputs, self._size))
 
     def share(self, source: int, target: int, length: int) -> None:
         """Let the empty `target` begin with the first `length` tokens of `source`. In a pool no cell is copied."""

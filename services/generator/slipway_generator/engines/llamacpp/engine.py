@@ -12,6 +12,7 @@ from slipway_generator.engine import Delta, EngineLoad, GenerateRequest
 from slipway_generator.engines.delivery import Delivery
 from slipway_generator.engines.drafting import Pace, PromptLookup
 from slipway_generator.engines.grammar import Grammars
+from slipway_generator.engines.llamacpp.apart import choose_apart
 from slipway_generator.engines.llamacpp.context import Context
 from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.memory import KvMemory
@@ -68,6 +69,7 @@ class LlamaCppEngine:
             kv_type=settings.kv_type,
             pooled=pooled,
         )
+        await asyncio.to_thread(self._compute_apart, self._context, "model")
         memory = KvMemory(self._context, slots=slots, prefixes=PrefixCache(settings.prefix_entries, settings.prefix_mb << 20))
         limits = Limits(settings.max_sequences, settings.max_waiting, rows, settings.prefill_chunk)
         self._delivery = Delivery()
@@ -80,7 +82,13 @@ class LlamaCppEngine:
         if self._draft is None:
             return None
         context = Context(self._draft, cells=seats * self._longest, rows=rows, slots=seats, threads=self._threads, pooled=False)
+        self._compute_apart(context, "draft")
         return Drafter(context, seats=seats, rows=rows)
+
+    def _compute_apart(self, context: Context, name: str) -> None:
+        apart = choose_apart(context)
+        context.compute_apart(apart.rows)
+        self._log.info("rows of a step", of=name, apart=apart.rows, apart_reason=apart.reason)
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Delta]:
         if self._scheduler is None or self._delivery is None:
