@@ -1,7 +1,8 @@
 """How many of the people named in open texts the model finds, and how much of what it finds is one.
 
-It knows two sources: pii_presidio's generated texts, and passages of squad_sample's validation file in which names were marked by hand. None of them is in
-the training set. It refuses to know how the section is shown.
+It knows two sources: pii_presidio's generated texts, and passages of squad_sample in which names were marked by hand. None of them is in the training set;
+what the reader missed in the validation file and in pii_presidio was seen when templates were written, what it missed in the other passages was not.
+It refuses to know how the section is shown.
 """
 
 import hashlib
@@ -17,8 +18,6 @@ from slipway_safety_filter.names import Names
 HELD_OUT = 0.25
 """Share of all single names, by hash, that training leaves out: as in slipway_training/safety/name_lists.py."""
 MARKED = Path(__file__).with_name("marked_names.json")
-MARKED_CHARS = 900
-"""So much of each passage was read when names were marked."""
 _TITLES = frozenset({"Mr", "Mrs", "Ms", "Miss", "Dr"})
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -58,15 +57,15 @@ def presidio(file: Path) -> list[Text]:
 
 
 def marked(file: Path) -> list[Text]:
-    """The passages of squad_sample's validation `file` that were read, with every mention of a marked name."""
-    known = json.loads(MARKED.read_text(encoding="utf-8"))
+    """The passages of `file`, one of squad_sample's, that were read, as far as they were, with every mention of a marked name."""
+    known = json.loads(MARKED.read_text(encoding="utf-8"))[file.name]
     out: list[Text] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        if row["id"] in known:
-            text = row["prompt"].partition("Context: ")[2].partition("\nQuestion:")[0].strip()[:MARKED_CHARS]
-            names = _mentions(text, known[row["id"]]["names"], ())
-            out.append(Text(text, names, _mentions(text, known[row["id"]]["open"], names)))
+        if (marks := known["passages"].get(row["id"])) is not None:
+            text = row["prompt"].partition("Context: ")[2].partition("\nQuestion:")[0].strip()[: known["chars"]]
+            names = _mentions(text, marks["names"], ())
+            out.append(Text(text, names, _mentions(text, marks["open"], names)))
     return out
 
 

@@ -92,8 +92,9 @@ def named_people(add: Add, data: Path | None, cache: Path) -> None:
     if data and (file := data / "pii_presidio" / "generated_large.json").is_file():
         sets["pii_presidio, every name kept from training"] = [text for text in names.presidio(file) if text.unseen]
         sets["pii_presidio, all texts"] = names.presidio(file)
-    if data and (file := data / "squad_sample" / "squad_validation.jsonl").is_file():
-        sets["encyclopaedia passages, marked by hand"] = names.marked(file)
+    for name, told in (("squad_train.jsonl", "not looked at before"), ("squad_validation.jsonl", "seen when templates were written")):
+        if data and (file := data / "squad_sample" / name).is_file():
+            sets[f"passages marked by hand, {told}"] = names.marked(file)
     if not sets:
         return
     reader = Names(load_names(), cache)
