@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI
-from slipway_shared import service
+from slipway_shared import logs, service
 from slipway_shared.contracts import CheckRequest
 
 from slipway_safety_filter import heads, names, own, policy
@@ -24,10 +24,10 @@ def create_app(settings: SafetySettings) -> FastAPI:
     policies = policy.read(settings.policy_file, policy.DEFAULT_TABLE)
     own_checks = own.load(settings.own_checks)
     key = settings.hash_key.get_secret_value().encode() if settings.hash_key else secrets.token_bytes(32)
+    audit = Audit(logs.get("safety-filter"), key, settings.audit_file)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        audit = Audit(app.state.log, key, settings.audit_file)
         classifier = Classifier(heads.load(), settings.cache_dir) if settings.classifier == "minilm" else None
         reader = names.Names(names.load(), settings.cache_dir) if settings.names == "model" else None
         checker = Checker(key, classifier, own_checks, reader)

@@ -17,13 +17,20 @@ from slipway_shared.contracts import CheckRequest, CheckResponse
 from slipway_safety_filter.roles import SYSTEM
 
 
+class AuditError(Exception):
+    """The file of the audit stream cannot be written; the message says which and why."""
+
+
 class Audit:
-    """Appends JSON lines to a file, or logs them where no file is set. Lines are small and written whole."""
+    """Appends JSON lines to a file, or logs them where no file is set; raises AuditError. Lines are small and written whole."""
 
     def __init__(self, log: Any, key: bytes, path: Path | None) -> None:
         self._log = log
         self._key = key
-        self._file = path.open("ab", buffering=0) if path is not None else None
+        try:
+            self._file = path.open("ab", buffering=0) if path is not None else None
+        except OSError as error:
+            raise AuditError(f"{path}: {error.strerror}") from error
 
     def record(self, context: RequestContext | None, request: CheckRequest, response: CheckResponse) -> None:
         """One line for a verdict other than allow, for dropped passages, or for a finding in a system message; nothing else is written."""
