@@ -34,23 +34,27 @@ class Session(Protocol):
         ...
 
 
-def open_session(path: Path, asked: EngineName, threads: int, *, small_passes: bool = False) -> Session:
+def open_session(path: Path, asked: EngineName, threads: int, *, small: Path | None = None) -> Session:
     """`path` on the engine that `asked` leads to; raises EngineMissing. A graph that OpenVINO cannot be given stays on ONNX Runtime unless it was asked for.
 
-    `small_passes`: passes of at most SMALL_PASS tokens are common (single queries), so ONNX Runtime is held beside OpenVINO for them.
+    `small`: another graph for passes of at most SMALL_PASS tokens (single queries), which ONNX Runtime computes whatever the engine is.
     """
     choice = choose(asked)
+    large = _open_large(path, asked, threads, choice)
+    return large if small is None else BySize(OnnxSession(small, threads, choice), large)
+
+
+def _open_large(path: Path, asked: EngineName, threads: int, choice: Choice) -> Session:
     if choice.engine == "onnxruntime":
         return OnnxSession(path, threads, choice)
     from slipway_shared.encoding.float_graph import OtherGraph
 
     try:
-        large = OpenVinoSession(path, threads, choice)
+        return OpenVinoSession(path, threads, choice)
     except OtherGraph as error:
         if asked == "openvino":
             raise
         return OnnxSession(path, threads, Choice("onnxruntime", False, str(error)))
-    return BySize(OnnxSession(path, threads, choice), large) if small_passes and choice.bf16 else large
 
 
 class OnnxSession:
@@ -134,7 +138,7 @@ def warm(session: Session, names: Sequence[str], shapes: Sequence[tuple[int, int
 
 
 class BySize:
-    """Small passes on one session, all others on the other; both hold the same weights."""
+    """Small passes on one session, all others on the other; both hold the same network."""
 
     def __init__(self, small: Session, large: Session) -> None:
         self.choice = large.choice

@@ -12,6 +12,7 @@ from slipway_retriever.embed.model_folder import BGE_PREFIX, ModelFolder, locate
 from slipway_retriever.embed.onnx_embedder import OnnxEmbedder
 from slipway_retriever.embed.shape import ModelMissing
 from slipway_retriever.settings import RetrieverSettings
+from slipway_shared.encoding.session import SMALL_PASS
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -52,7 +53,10 @@ def test_fp32_is_the_reference_and_int8_is_near_it(minilm: ModelFolder, model_ca
     rows = fp32.tokenize(TEXTS)
     wanted = reference(minilm.path, rows, "mean")
     assert cosines(np.concatenate([fp32.embed([row]) for row in rows]), wanted).min() > 0.9999
-    assert cosines(np.concatenate([int8.embed([row]) for row in rows]), wanted).min() > 0.98
+    assert cosines(int8.embed(rows), wanted).min() > 0.975
+    short = [place for place, row in enumerate(rows) if len(row) <= SMALL_PASS]
+    assert len(short) >= 3
+    assert cosines(np.concatenate([int8.embed([rows[place]]) for place in short]), wanted[short]).min() > 0.998
 
 
 def test_both_engines_give_vectors_within_the_stated_cosine_so_a_store_may_move_between_them(
@@ -89,11 +93,13 @@ def test_a_damaged_cache_is_made_anew_and_never_read(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path / "model", "mean")
     cache = tmp_path / "cache"
     OnnxEmbedder(folder, "int8", cache, 1)
-    (file,) = cache.glob("*.onnx")
-    good = file.read_bytes()
-    file.write_bytes(good[:-100] + bytes(100))
+    files = sorted(cache.glob("*.onnx"))
+    assert len(files) == 2, "one graph for batches, one for single queries"
+    good = [file.read_bytes() for file in files]
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-100] + bytes(100))
     OnnxEmbedder(folder, "int8", cache, 1)
-    assert [path.read_bytes() for path in cache.glob("*.onnx")] == [good]
+    assert [path.read_bytes() for path in sorted(cache.glob("*.onnx"))] == good
     assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
 
 

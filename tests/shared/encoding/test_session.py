@@ -75,9 +75,9 @@ def test_small_passes_go_to_the_first_session() -> None:
 def test_what_is_asked_for_is_opened() -> None:
     assert isinstance(open_session(MODEL, "onnxruntime", 1), OnnxSession)
     assert isinstance(open_session(MODEL, "openvino", 1), OpenVinoSession)
-    auto = open_session(MODEL, "auto", 1, small_passes=True)
+    auto = open_session(MODEL, "auto", 1, small=MODEL)
+    assert isinstance(auto, BySize)
     assert auto.choice == choose("auto")
-    assert isinstance(auto, BySize) == (auto.choice.engine == "openvino")
 
 
 def test_a_thread_that_compiled_still_takes_signals() -> None:
