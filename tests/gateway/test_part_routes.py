@@ -94,6 +94,7 @@ async def test_rerank_is_answered_by_the_reranker(platform: Any) -> None:
     ("path", "part", "body", "bad"),
     [
         ("/v1/moderations", "safety", {"input": ["x"]}, {"input": []}),
+        ("/v1/moderations", "safety", {"input": [{"type": "text", "text": "x"}]}, {"input": [{"type": "image_url", "image_url": {"url": "data:,"}}]}),
         ("/tokenize", "generator", {"prompt": "x"}, {"prompt": 5}),
         ("/v1/tokenize", "generator", {"prompt": "x"}, {"prompt": 5}),
         ("/detokenize", "generator", {"tokens": [1]}, {"tokens": [-1]}),

@@ -10,7 +10,7 @@ from slipway_gateway.examples import ANSWERED, ASKED
 from slipway_gateway.responses.request import ResponsesRequest
 from slipway_gateway.routes.batches import CreateBatch
 from slipway_gateway.routes.completions import CompletionBody
-from slipway_gateway.routes.parts import DetokenizeRequest, ModerationRequest, TokenizeRequest
+from slipway_gateway.routes.parts import DetokenizeRequest, TokenizeRequest
 from slipway_gateway.routes.retrieval_shapes import BODIES, QUERIES
 from slipway_gateway.settings import GatewaySettings
 from slipway_retriever.app import create_app as create_retriever
@@ -19,6 +19,7 @@ from slipway_retriever.settings import RetrieverSettings
 from slipway_shared.contracts import RerankRequest
 from slipway_shared.dialect.chat import ChatRequest
 from slipway_shared.dialect.embeddings import EmbeddingsRequest
+from slipway_shared.dialect.moderations import ModerationRequest
 
 TYPES: dict[str, type[BaseModel]] = {
     "post /v1/chat/completions": ChatRequest,

@@ -1,14 +1,13 @@
 """OpenAI's moderation shape over our findings.
 
-It knows the request and answer of `POST /v1/moderations`, and that operators may add categories to it. It refuses to know detectors.
+It knows the answer of `POST /v1/moderations`, and that operators may add categories to it. It refuses to know detectors.
 """
 
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from slipway_shared.contracts import CheckResponse
-from slipway_shared.dialect.chat import Wire
 
 from slipway_safety_filter.own import CATEGORY
 
@@ -18,31 +17,6 @@ HARM_CATEGORIES = (
     "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
 )  # fmt: skip
 OUR_CATEGORIES = ("jailbreak", "injection", "prompt_extraction", "pii", "secret")
-MAX_INPUTS = 64
-
-
-class TextInput(Wire):
-    type: Literal["text"]
-    text: Annotated[str, Field(max_length=1 << 20)]
-
-
-class ModerationRequest(Wire):
-    """Text, several texts, or text parts; images are refused by name."""
-
-    input: (
-        Annotated[str, Field(max_length=1 << 20)]
-        | Annotated[list[Annotated[str, Field(max_length=1 << 20)]], Field(min_length=1, max_length=MAX_INPUTS)]
-        | Annotated[list[TextInput], Field(min_length=1, max_length=MAX_INPUTS)]
-    )
-    model: Annotated[str, Field(max_length=128)] | None = None
-
-    def texts(self) -> list[str]:
-        """One text per result that the caller expects: several text parts are one input."""
-        if isinstance(self.input, str):
-            return [self.input]
-        if isinstance(self.input[0], TextInput):
-            return ["\n".join(part.text for part in self.input if isinstance(part, TextInput))]
-        return [text for text in self.input if isinstance(text, str)]
 
 
 class ModerationResult(BaseModel):

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from slipway_shared.context import RequestContext
 from slipway_shared.contracts import CheckRequest, CheckResponse
+from slipway_shared.dialect.moderations import ModerationRequest
 from slipway_shared.metrics import Metrics
 
 from slipway_safety_filter import leaks, moderation
@@ -103,7 +104,7 @@ def router() -> APIRouter:
         return await desk.check(body, context)
 
     @routes.post("/v1/moderations")
-    async def moderations(body: moderation.ModerationRequest, desk: DeskOf, context: ContextOf) -> moderation.ModerationResponse:
+    async def moderations(body: ModerationRequest, desk: DeskOf, context: ContextOf) -> moderation.ModerationResponse:
         return moderation.response(await asyncio.gather(*(desk.moderate(text, context) for text in body.texts())))
 
     @routes.get("/v1/policy")

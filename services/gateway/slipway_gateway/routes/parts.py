@@ -14,6 +14,7 @@ from slipway_shared.context import RequestContext
 from slipway_shared.contracts import RerankRequest
 from slipway_shared.dialect.chat import MAX_MESSAGES, MAX_TEXT, Message, Wire
 from slipway_shared.dialect.embeddings import EmbeddingsRequest
+from slipway_shared.dialect.moderations import ModerationRequest
 
 from slipway_gateway.account import Accounts, Estimate, tokens_of
 from slipway_gateway.keys import Key
@@ -23,13 +24,6 @@ from slipway_gateway.upstream import Upstream
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class ModerationRequest(Wire):
-    """`POST /v1/moderations`: one text or up to 64."""
-
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=64)]
-    model: Annotated[str, Field(max_length=128)] | None = None
 
 
 class TokenizeRequest(Wire):
