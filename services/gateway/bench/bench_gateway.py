@@ -1,6 +1,6 @@
 """What a gateway costs: CPU per request and per frame, added latency, streams without a stall, cold start, memory. Ours beside others, in interleaved rounds.
 
-    python services/gateway/bench/bench_gateway.py --rounds 9 [--peers FOLDER] [--nginx BINARY] [--soak 100000] [--out FOLDER]
+    python services/gateway/bench/bench_gateway.py --rounds 9 [--peers FOLDER] [--nginx BINARY] [--redis URL] [--soak 100000] [--out FOLDER]
 
 `--peers` installs LiteLLM 1.93.0 and Portkey 1.15.2 into FOLDER, where they are not there yet, and measures them beside; nginx joins where it is on the path.
 The gateway has one core for itself; the mock (compiled C) and the load have another. The first figure is CPU time (user and system, of all of a contender's
@@ -127,13 +127,15 @@ async def stall_free(to: Contender) -> int:
 
 
 async def soak(to: Contender, requests: int, show: Progress) -> None:
-    """Memory over many requests: at the start, at half, and at the end."""
+    """Memory over many requests, one in forty a paced stream: at the start, at half, and at the end."""
     task, step = show.add_task(f"{to.name}: {requests} requests", total=requests), 2000
+    to.note("RSS MB at the start", to.rss_mb())
     for done in range(0, requests, step):
         if done >= requests // 2 and "RSS MB at half" not in to.figures:
             to.note("RSS MB at half", to.rss_mb())
-        answers, _ = await closed_loop(to.port, request(ASKED, to.headers), step, 32)
+        answers, _ = await closed_loop(to.port, request(ASKED, to.headers), step - step // 40, 32)
         check(to, answers, stream=False)
+        check(to, await together(to.port, request(PACED, to.headers), step // 40, 0.1), stream=True)
         show.advance(task, step)
     to.note("RSS MB at the end", to.rss_mb())
     to.note("growth MB in the last half", to.figures["RSS MB at the end"][-1] - to.figures["RSS MB at half"][-1])
@@ -141,8 +143,8 @@ async def soak(to: Contender, requests: int, show: Progress) -> None:
 
 def lineup(options: argparse.Namespace, upstream: int, folder: Path) -> list[Contender]:
     """Direct first, then ours, then the others."""
-    out = [Contender("direct", [], upstream), who.ours("slipway", upstream, free_port(), folder, safety=False)]
-    out.append(who.ours("slipway + safety", upstream, free_port(), folder, safety=True))
+    out = [Contender("direct", [], upstream), who.ours("slipway", upstream, free_port(), folder, safety=False, redis=options.redis)]
+    out.append(who.ours("slipway + safety", upstream, free_port(), folder, safety=True, redis=options.redis))
     if binary := options.nginx or shutil.which("nginx"):
         out.append(who.nginx(str(Path(binary).resolve()), upstream, free_port(), folder))
     if options.peers:
@@ -214,5 +216,6 @@ if __name__ == "__main__":
     parser.add_argument("--peers", type=Path, help="a throw-away folder that LiteLLM and Portkey are installed in, and measured from")
     parser.add_argument("--nginx", help="the binary of nginx, where it is not on the path")
     parser.add_argument("--soak", type=int, default=0, help="so many requests more to ours, to see whether its memory grows (100000)")
+    parser.add_argument("--redis", default="", help="ours counts limits in this Redis (redis://...), instead of in its own memory")
     parser.add_argument("--out", type=Path, default=Path(".slipway/bench"), help="folder of the report (.slipway/bench)")
     main(parser.parse_args())

@@ -107,8 +107,8 @@ def _stat(pid: int) -> list[str]:
     return []
 
 
-def ours(name: str, upstream: int, port: int, folder: Path, *, safety: bool) -> Contender:
-    """Slipway's gateway before the mock; every limit is on, and too high to be met."""
+def ours(name: str, upstream: int, port: int, folder: Path, *, safety: bool, redis: str = "") -> Contender:
+    """Slipway's gateway before the mock; every limit is on, too high to be met, and counted in `redis` or, without one, in the process."""
     mock = f"http://127.0.0.1:{upstream}"
     limits = {"requests_per_minute": 10_000_000, "tokens_per_minute": 10_000_000_000, "concurrent_streams": 100_000, "budget_usd": 1e9}
     key = {"id": "key_bench", "tenant": "bench", "digest": hashlib.sha256(KEY.encode()).hexdigest(), "limits": limits}
@@ -117,7 +117,7 @@ def ours(name: str, upstream: int, port: int, folder: Path, *, safety: bool) -> 
         "SLIPWAY_GATEWAY_POOLS": json.dumps([{"name": "bench", "urls": [mock], "concurrency": 1024}]),
         "SLIPWAY_RETRIEVER_URL": "",
         "SLIPWAY_RERANKER_URL": "",
-        "SLIPWAY_REDIS_URL": "",
+        "SLIPWAY_REDIS_URL": redis,
         "SLIPWAY_SAFETY_URL": mock if safety else "",
         "SLIPWAY_GATEWAY_KEYS_FILE": str(folder / "keys.json"),
     }
