@@ -14,15 +14,17 @@ from slipway_generator.engines.spans import Decision, SpanFinder
 from slipway_shared.grounding import fence, is_grounded
 from slipway_shared.manifest import load_verified
 from slipway_training.config import load_typed
+from slipway_training.device import device, name_of
 from slipway_training.errors import CheckpointError, ExportError
 from slipway_training.evaluation.pointers import PointerReader
 from slipway_training.pointer.batches import encoded
+from slipway_training.pointer.card import GPU, write_pointer_card
 from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.encode import pair_batch
 from slipway_training.pointer.lists import AskList, Shape, Source, occurrences
 from slipway_training.pointer.model import list_loss
 from slipway_training.pointer.recipe import export_run, run_pointer
-from slipway_training.pointer.train import newest
+from slipway_training.pointer.train import MACHINE, newest
 from slipway_training.pointer.vocabulary import kept, wordpiece
 from slipway_training.sources.fixture import fixture_pages
 from tokenizers import Tokenizer
@@ -125,6 +127,22 @@ def test_a_run_that_other_processes_feed_goes_on_as_it_would_have(tiny_pointer: 
     for first in (0, 3, 4):
         rest = [batch.ids for batch in islice(encoded([source], tokenizer, config, first), 7 - first)]
         assert all(torch.equal(a, b) for a, b in zip(whole[first:], rest, strict=True))
+
+
+def test_the_card_says_on_what_the_weights_were_made_and_how_to_make_them(tiny_pointer: PointerConfig, tmp_path: Path) -> None:
+    assert run_pointer(tiny_pointer, quiet())
+    run, card = Path(tiny_pointer.run.out), tmp_path / "README.md"
+    flavors = [load_verified(run / "flavors" / "int8")]
+    write_pointer_card(run, flavors, {}, card)
+    text = card.read_text(encoding="utf-8")
+    assert "tuned on 48 lists" in text
+    assert ("one thread of a shared CPU" in text) == (name_of(device()) == "CPU")
+    (run / MACHINE).write_text('{"device": "ACME G1"}', encoding="utf-8")
+    write_pointer_card(run, flavors, {}, card)
+    text = card.read_text(encoding="utf-8")
+    assert "minutes of one ACME G1)" in text
+    assert f"train pointer {GPU}\n" in text
+    assert (Path(__file__).parents[3] / GPU.split()[-1]).is_file()
 
 
 def _same_answers(folder: Path) -> None:
