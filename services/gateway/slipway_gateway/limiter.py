@@ -173,27 +173,18 @@ class Limiter:
 
     async def _call(self, redis: "Redis", verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
         names = [_name(scope) for scope in scopes]
-        given = [
-            verb,
-            request,
-            use.requests,
-            use.tokens,
-            use.micros,
-            int(use.stream),
-            int(self._lease_seconds * 1000),
-            month_of(self.clock()),
-            use.paid,
-        ]
-        numbers = [number for scope in scopes for number in scope.numbers]
+        lease, month = int(self._lease_seconds * 1000), month_of(self.clock())
+        head = f"{verb} {request} {use.requests} {use.tokens} {use.micros} {int(use.stream)} {lease} {month} {use.paid}"
+        given = " ".join([head, *(str(number) for scope in scopes for number in scope.numbers)])
         if not self._sha:
             self._sha = await redis.script_load(self._script)
         try:
-            raw: Any = await redis.evalsha(self._sha, len(names), *names, *given, *numbers)  # type: ignore[misc]
+            raw: bytes = await redis.evalsha(self._sha, len(names), *names, given)  # type: ignore[misc]
         except script_unknown():  # the store was restarted or flushed
-            raw = await redis.eval(self._script, len(names), *names, *given, *numbers)  # type: ignore[misc]
-        left = [int(number) for number in raw[4:]]
-        pairs = tuple(zip(left[::2], left[1::2], strict=True))
-        return Decision(bool(raw[0]), pairs, int(raw[1]) - 1, raw[2].decode(), int(raw[3]) / 1000)
+            raw = await redis.eval(self._script, len(names), *names, given)  # type: ignore[misc]
+        admitted, scope, dimension, wait, *left = raw.decode().split(" ")
+        pairs = tuple(zip(map(int, left[::2]), map(int, left[1::2]), strict=True))
+        return Decision(admitted == "1", pairs, int(scope) - 1, "" if dimension == "-" else dimension, int(wait) / 1000)
 
 
 def _name(scope: Scope) -> str:

@@ -1,16 +1,18 @@
 -- Reserves or settles the use of one request in every scope (key, tenant) at once: all of it, or nothing.
 --
 -- KEYS: one hash per scope; its running streams are in a sorted set beside it.
--- ARGV: verb, request, requests, tokens, micro-dollars, stream (0/1), lease in ms, month, micro-dollars paid; then per scope: requests/min, tokens/min,
+-- ARGV[1], words with a blank between them (the client takes as long for a word of its own as this script for all of them): verb, request, requests, tokens, micro-dollars, stream (0/1), lease in ms, month, micro-dollars paid; then per scope: requests/min, tokens/min,
 -- streams, micro-dollars a month; 0 means without limit. On settle, tokens and micro-dollars are what is given back (below zero: taken in addition), and paid
 -- is what the request cost. `spent` holds what running requests reserved as well; `used` only what was paid, which is what alerts may tell of.
 -- Time is the store's own, so that gateways with wrong clocks agree.
--- Returns {admitted, scope, dimension, wait in ms, then per scope: requests left, tokens left}.
+-- Returns words as well: admitted (1 or 0), scope, dimension (- for none), wait in ms, then per scope: requests left, tokens left.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local verb, request, month = ARGV[1], ARGV[2], ARGV[8]
-local requests, tokens, micros, stream, paid = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[9])
+local given = {}
+for word in string.gmatch(ARGV[1], '%S+') do given[#given + 1] = word end
+local verb, request, lease, month = given[1], given[2], given[7], given[8]
+local requests, tokens, micros, stream, paid = tonumber(given[3]), tonumber(given[4]), tonumber(given[5]), tonumber(given[6]), tonumber(given[9])
 local state, refused = {}, nil
 
 local function filled(level, at, per_minute)
@@ -24,7 +26,7 @@ end
 
 for i, key in ipairs(KEYS) do
   local at = 9 + (i - 1) * 4
-  local rpm, tpm, streams, budget = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local rpm, tpm, streams, budget = tonumber(given[at + 1]), tonumber(given[at + 2]), tonumber(given[at + 3]), tonumber(given[at + 4])
   local held = redis.call('HMGET', key, 'requests', 'tokens', 'at', 'month', 'spent', 'used')
   local s = { rpm = rpm, tpm = tpm, requests = filled(held[1], held[3], rpm), tokens = filled(held[2], held[3], tpm), spent = 0, used = 0 }
   if held[4] == month then
@@ -46,15 +48,15 @@ for i, key in ipairs(KEYS) do
   state[i] = s
 end
 
-local out = { 1, 0, '', 0 }
-if refused then out = { 0, refused[1], refused[2], math.ceil(refused[3]) } end
+local out = { 1, 0, '-', 0 }
+if refused then out = { 0, refused[1], refused[2], string.format('%.0f', math.ceil(refused[3])) } end
 for i, key in ipairs(KEYS) do
   local s = state[i]
   if verb == 'reserve' and not refused then
     s.requests, s.tokens, s.spent = s.requests - requests, s.tokens - tokens, s.spent + micros
     if stream == 1 then
-      redis.call('ZADD', key .. ':streams', now + tonumber(ARGV[7]), request)
-      redis.call('PEXPIRE', key .. ':streams', ARGV[7])
+      redis.call('ZADD', key .. ':streams', now + tonumber(lease), request)
+      redis.call('PEXPIRE', key .. ':streams', lease)
     end
   elseif verb == 'settle' then
     s.tokens, s.spent, s.used = math.min(s.tpm, s.tokens + tokens), math.max(0, s.spent - micros), s.used + paid
@@ -64,7 +66,7 @@ for i, key in ipairs(KEYS) do
     redis.call('HSET', key, 'requests', s.requests, 'tokens', s.tokens, 'at', now, 'month', month, 'spent', s.spent, 'used', s.used)
     redis.call('EXPIRE', key, 3456000) -- forty days: longer than a month's budget must be remembered
   end
-  out[#out + 1] = math.floor(s.requests)
-  out[#out + 1] = math.floor(s.tokens)
+  out[#out + 1] = string.format('%.0f', math.floor(s.requests))
+  out[#out + 1] = string.format('%.0f', math.floor(s.tokens))
 end
-return out
+return table.concat(out, ' ')
