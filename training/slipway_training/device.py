@@ -29,7 +29,7 @@ def name_of(where: torch.device) -> str:
 
 
 def bf16(where: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 products on a device of that kind: half of the time of float32 on AMX, a twelfth or less on a data-centre GPU."""
+    """bfloat16 products on a device of that kind: half of the time of float32 on AMX."""
     return torch.autocast(where.type, torch.bfloat16)
 
 

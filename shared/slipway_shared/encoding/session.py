@@ -18,7 +18,8 @@ Ids = NDArray[np.int64]
 """[rows, tokens]"""
 Floats = NDArray[np.float32]
 SMALL_PASS = 64
-"""Padded tokens up to which ONNX Runtime's int8 is faster even on AMX: the time goes into fetching the weights, which are half as large (measured)."""
+"""Padded tokens up to which ONNX Runtime's int8 is faster even on AMX: the time goes into fetching the weights, which are half as large
+(measured with one scale for all activations)."""
 
 
 class Session(Protocol):

@@ -55,3 +55,5 @@ def test_widths_and_rates_that_tell_nothing_are_refused(tiny: Callable[..., Any]
         transfer.sweep(tiny(), (48, 64), RATES, 1, ("mup",), lambda _trial: None)
     with pytest.raises(ConfigError, match="three or more"):
         transfer.sweep(tiny(), (32, 64), RATES[:2], 1, ("mup",), lambda _trial: None)
+    with pytest.raises(ConfigError, match="knows standard and mup, not spectral"):
+        transfer.sweep(tiny(), (32, 64), RATES, 1, ("mup", "spectral"), lambda _trial: None)

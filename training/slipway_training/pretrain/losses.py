@@ -21,7 +21,7 @@ what makes the loss three times as fast as whole matrices (`make bench-training`
 def next_token_loss(hidden: Tensor, head: Tensor, labels: Tensor, smoothing: float = 0.0, *, compiled: bool = False) -> Tensor:
     """Mean loss in nats; hidden (rows, length, width), head (vocabulary, width), labels (rows, length) with -100 where none counts; already shifted.
 
-    `compiled`: on a GPU the work on logits is two kernels made by torch.compile instead of a dozen passes over memory.
+    `compiled`: on a GPU the work on logits is left to torch.compile, which joins what would be a dozen passes over memory.
 
     The gradient with respect to both inputs is formed while each chunk's logits are at hand (the idea of Liger-Kernel's fused linear cross entropy,
     Hsu et al. 2024, arXiv 2410.10989). Under autocast products run in its type, sums in float32.
@@ -91,7 +91,7 @@ def piecewise_slopes(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor
 
 
 def whole_slopes(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """What `piecewise_slopes` does, written for a compiler: every number of the logits is read twice and written once."""
+    """What `piecewise_slopes` does, written for a compiler: without pieces, and nothing in place but the result."""
     wanted = labels.clamp(min=0)[:, None]
     scores = logits.float()
     counts = (labels != -100)[:, None].float()

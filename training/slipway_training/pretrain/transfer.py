@@ -60,6 +60,8 @@ def sweep(
         raise ConfigError(f"--widths needs two or more multiples of {HEAD_WIDTH}")
     if len(rates) < 3:
         raise ConfigError("--rates needs three or more, or no best one can be told from the ends")
+    if unknown := set(forms) - set(FORMS):
+        raise ConfigError(f"--forms knows {' and '.join(FORMS)}, not {', '.join(sorted(unknown))}")
     done: list[Trial] = []
     for form in forms:
         for width in widths:

@@ -21,10 +21,11 @@ import torch
 from rich.console import Console
 
 from slipway_training.data.progress import Bars
-from slipway_training.errors import DataMissing, StackMissing, TrainingError
+from slipway_training.errors import StackMissing, TrainingError
 from slipway_training.safety import name_lists, name_reader, name_rows
 from slipway_training.safety.name_config import NamesConfig
 from slipway_training.safety.name_rows import Named
+from slipway_training.safety.rows import data_folder
 from slipway_training.signals import stop_on_signal
 
 BUCKETS = 4096
@@ -61,20 +62,11 @@ def collect(config: NamesConfig) -> list[Named]:
     rng = random.Random(config.seed)
     lists = name_lists.own() if config.name_lists == "own" else name_lists.lists(Path(config.name_lists) if config.name_lists else None)
     rows = list(name_rows.generated(lists, config.per_template, rng))
-    if (data := _data(config)) is not None:
+    if (data := data_folder(config)) is not None:
         rows += name_rows.found(data, lists, config.sentences, rng)
         for _ in range(config.exchanges - 1):
             rows += [row for row in name_rows.found(data, lists, config.sentences, rng) if row.names]
     return list(name_rows.joined(rows, rng))
-
-
-def _data(config: NamesConfig) -> Path | None:
-    named = config.data_dir or os.environ.get("SLIPWAY_DATA_DIR", "")
-    if not config.use_folders or not named:
-        return None
-    if not Path(named).is_dir():
-        raise DataMissing(f"{named} is not a folder; set data_dir or SLIPWAY_DATA_DIR to the open folders, or use_folders=false")
-    return Path(named)
 
 
 def read(rows: Sequence[Named], config: NamesConfig) -> name_reader.Words:
@@ -118,7 +110,7 @@ def plan(config: NamesConfig) -> list[tuple[str, str]]:
     return [
         ("parameters", f"{weights:,}; the encoder's layers stay as they are"),
         ("texts", f"{len(rows):,} from {len({row.source for row in rows})} sources"),
-        ("open folders", str(_data(config)) if _data(config) else "none: templates alone"),
+        ("open folders", str(data_folder(config)) if data_folder(config) else "none: templates alone"),
         ("memory", f"about {400 + len(rows) * mean * 900 / 2**20:,.0f} MB"),
         (
             "expected",

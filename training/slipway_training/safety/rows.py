@@ -11,11 +11,12 @@ from pathlib import Path
 from slipway_training.errors import DataMissing
 from slipway_training.safety import folders, manuals, templates
 from slipway_training.safety.config import SafetyConfig
+from slipway_training.safety.name_config import NamesConfig
 from slipway_training.safety.templates import HEADS, Row, fold_of
 
 
-def data_folder(config: SafetyConfig) -> Path | None:
-    """Where the open folders are, or None for the templates alone; raises DataMissing for a folder that is named and not there."""
+def data_folder(config: SafetyConfig | NamesConfig) -> Path | None:
+    """Where the open folders are, or None for what is made here alone; raises DataMissing for a folder that is named and not there."""
     named = config.data_dir or os.environ.get("SLIPWAY_DATA_DIR", "")
     if not config.use_folders or not named:
         return None
