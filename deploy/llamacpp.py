@@ -1,9 +1,9 @@
 """Compile and install llama.cpp for the processor of this machine, unless that was done already: `python deploy/llamacpp.py`.
 
-It knows which instruction sets are worth a flag and which one must never be on, and needs nothing but the standard library, pip and a C++ compiler; cmake
-and ninja are fetched at locked versions. It refuses to know who uses the library.
+It knows which instruction sets are worth a flag, and needs nothing but the standard library, pip and a C++ compiler; cmake and ninja are fetched at locked
+versions. It refuses to know who uses the library.
 
-Never AMX: with it, gcc 12 compiles a llama.cpp that dies at the first decode of every quantized model (ggml-org/llama.cpp#20824).
+AMX needs `llamacpp_amx.h`: as gcc 12 declares its instruction, llama.cpp dies at the first decode of every quantized model (ggml-org/llama.cpp#20824).
 """
 
 import contextlib
@@ -27,6 +27,8 @@ HERE = Path(__file__).resolve().parent
 LOCK = HERE.parent / "requirements" / "serve.lock"
 BUILD_LOCK = HERE / "llamacpp.lock"
 SLIM = HERE / "llamacpp.cmake"
+AMX_HEADER = HERE / "llamacpp_amx.h"
+CHECK = HERE / "llamacpp_check.py"
 NOTE = "slipway-build.json"
 TAIL_LINES = 15
 # pip keeps wheels that it built once, whatever their flags were: without its cache it cannot take one that was built for another processor.
@@ -48,6 +50,8 @@ OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "AVX512_VBMI": (("avx512vbmi",), ("-mavx512vbmi",)),
     "AVX512_VNNI": (("avx512_vnni",), ("-mavx512vnni",)),
     "AVX512_BF16": (("avx512_bf16",), ("-mavx512bf16",)),
+    "AMX_TILE": (("amx_tile",), ("-mamx-tile",)),
+    "AMX_INT8": (("amx_tile", "amx_int8"), ("-mamx-int8",)),
 }
 X86 = ("x86_64", "AMD64")
 # With GGML_NATIVE the compiler chooses by itself on arm64; these are the features whose absence would then matter.
@@ -68,7 +72,7 @@ def main() -> int:
         print("slipway: no C++ compiler (on Debian: apt-get install g++), so llama.cpp is not built; ONNX Runtime will serve")
         return 0
     flags, arguments = plan(platform.machine(), have, lambda options: understands(compiler, options))
-    note = {"version": version, "machine": platform.machine(), "flags": flags, "cmake": arguments}
+    note = {"version": version, "machine": platform.machine(), "recipe": recipe(), "flags": flags, "cmake": arguments}
     cache = cache_folder(note)
     wheel = next(iter(sorted(cache.glob("*.whl"))), None)
     if wheel is None:
@@ -96,11 +100,16 @@ def cpu_flags(cpuinfo: Path) -> frozenset[str]:
 
 
 def suits(note: Mapping[str, object] | None, version: str, have: frozenset[str]) -> bool:
-    """Whether the installed build is of `version`, for this kind of machine, and uses no feature that this processor lacks."""
-    if note is None or note.get("version") != version or note.get("machine") != platform.machine():
+    """Whether the installed build is of `version` and this recipe, for this kind of machine, and uses no feature that this processor lacks."""
+    if note is None or (note.get("version"), note.get("machine"), note.get("recipe")) != (version, platform.machine(), recipe()):
         return False
     flags = note.get("flags")
     return isinstance(flags, list) and (not have or {str(flag) for flag in flags} <= have)
+
+
+def recipe() -> str:
+    """A digest of what is done to the sources and of what is known about processors: a build of another recipe is made anew."""
+    return hashlib.sha256(json.dumps([OPTIONS, SLIM.read_text(), AMX_HEADER.read_text()]).encode()).hexdigest()[:12]
 
 
 def plan(machine: str, have: frozenset[str], understood: Callable[[Iterable[str]], bool]) -> tuple[list[str], list[str]]:
@@ -113,7 +122,7 @@ def plan(machine: str, have: frozenset[str], understood: Callable[[Iterable[str]
     for option, (features, compiler_flags) in OPTIONS.items():
         on = have.issuperset(features) and understood(compiler_flags)
         arguments.append(f"-DGGML_{option}={'ON' if on else 'OFF'}")
-        used += features if on else ()
+        used += [feature for feature in features if on and feature not in used]
     return used, arguments
 
 
@@ -133,7 +142,7 @@ def cache_folder(note: Mapping[str, object]) -> Path:
     """Where the wheel of exactly this build is kept for the next checkout."""
     root = Path(os.environ.get("SLIPWAY_WHEEL_CACHE") or Path.home() / ".cache" / "slipway" / "wheels").expanduser()
     options = str(note["cmake"]).replace(str(SLIM), "")
-    digest = hashlib.sha256(json.dumps([note["version"], note["flags"], options, SLIM.read_text()]).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps([note["version"], note["flags"], options, recipe()]).encode()).hexdigest()[:12]
     return root / f"{sys.implementation.cache_tag}-{platform.machine()}-{digest}"
 
 
@@ -227,7 +236,7 @@ def install(wheel: Path, note: Mapping[str, object]) -> int:
     if (code := subprocess.run([*installer, "--no-deps", reinstall, str(wheel)], check=False).returncode) != 0:
         return code
     note_path().write_text(json.dumps(note, indent=1) + "\n")
-    return 0
+    return subprocess.run([sys.executable, str(CHECK), str(note_path())], check=False).returncode
 
 
 def installed_note() -> dict[str, object] | None:

@@ -37,13 +37,26 @@ def script() -> ModuleType:
     return module
 
 
-def test_amx_stays_off_where_the_processor_has_it(script: ModuleType) -> None:
+def test_every_instruction_set_of_the_processor_is_on_and_amx_with_its_header(script: ModuleType) -> None:
     flags, arguments = script.plan("x86_64", SAPPHIRE_RAPIDS, understands_all)
-    assert "-DGGML_NATIVE=OFF" in arguments
-    assert not [argument for argument in arguments if "AMX" in argument]
-    assert not [flag for flag in flags if "amx" in flag]
-    assert {"-DGGML_AVX512_BF16=ON", "-DGGML_AVX_VNNI=ON", "-DLLAVA_BUILD=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF"} <= set(arguments)
-    assert set(flags) == SAPPHIRE_RAPIDS - AMX
+    assert {"-DGGML_NATIVE=OFF", "-DGGML_AMX_TILE=ON", "-DGGML_AMX_INT8=ON", "-DGGML_AVX512_BF16=ON", "-DLLAVA_BUILD=OFF"} <= set(arguments)
+    assert set(flags) == SAPPHIRE_RAPIDS - {"amx_bf16"}
+    assert len(flags) == len(set(flags))
+    assert script.AMX_HEADER.name in script.SLIM.read_text()
+
+
+def test_the_header_lets_the_whole_tile_configuration_reach_the_processor(script: ModuleType, tmp_path: Path) -> None:
+    compiler = script.find_compiler()
+    if compiler is None or platform.machine() not in script.X86 or not script.understands(compiler, ["-mamx-tile"]):
+        pytest.skip("no compiler for AMX")
+    source = tmp_path / "probe.cpp"
+    source.write_text(
+        "#include <immintrin.h>\nstruct alignas(64) C { unsigned char b[64]; };\nvoid set() { C c = {}; c.b[0] = 1; c.b[48] = 77; _tile_loadconfig(&c); }\n"
+    )
+    command = [compiler, "-O3", "-mamx-tile", "-S", "-o", "-", "-include", str(script.AMX_HEADER), str(source)]
+    assembly = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "ldtilecfg" in assembly
+    assert "$77" in assembly, "the compiler dropped what stands beyond the first 8 bytes"
 
 
 def test_an_instruction_set_that_is_missing_in_part_is_off(script: ModuleType) -> None:
@@ -65,11 +78,12 @@ def test_arm_leaves_the_choice_to_the_compiler(script: ModuleType) -> None:
 
 
 def test_a_build_suits_only_its_version_machine_and_a_processor_with_its_features(script: ModuleType) -> None:
-    note = {"version": "1", "machine": platform.machine(), "flags": ["avx2"]}
+    note = {"version": "1", "machine": platform.machine(), "recipe": script.recipe(), "flags": ["avx2"]}
     assert script.suits(note, "1", frozenset({"avx2", "avx"}))
     assert not script.suits(note, "2", frozenset({"avx2"}))
     assert not script.suits(note, "1", frozenset({"avx"}))
     assert not script.suits({**note, "machine": "riscv128"}, "1", frozenset({"avx2"}))
+    assert not script.suits({**note, "recipe": "another"}, "1", frozenset({"avx2"}))
     assert not script.suits(None, "1", frozenset())
 
 

@@ -70,10 +70,10 @@ def check_processor(note: dict[str, Any] | None, flags: frozenset[str] | None) -
 
 
 def may_repack(note: dict[str, Any] | None, flags: frozenset[str] | None) -> bool:
-    """Whether weights may be repacked at load. A build of unknown flags may hold the AMX kernels that crash on quantized weights (ggml-org/llama.cpp#20824);
-    they are reached through repacking only, so it is off where the processor has AMX and the build is not known to leave it out."""
-    if note is not None and not any("amx" in str(flag).lower() for flag in note.get("flags", ())):
-        return True
+    """Whether weights may be laid out anew at load for the processor's own kernels. A build of ours says so (`deploy/llamacpp_check.py` has tried it). One of
+    unknown flags may hold AMX kernels that crash on quantized weights (ggml-org/llama.cpp#20824); they are reached in no other way."""
+    if note is not None:
+        return bool(note.get("repack", not any("amx" in str(flag).lower() for flag in note.get("flags", ()))))
     return flags is None or "amx_tile" not in flags
 
 
