@@ -6,9 +6,10 @@ from random import Random
 import numpy as np
 import pytest
 from slipway_reranker.blend import NO_LEAD, RELEVANCE_SIGNALS, Blend, Enough, expected_signals, relevance_signals
-from slipway_reranker.blending import LOSS, Seen, early, fit_enough, fit_relevance, known
+from slipway_reranker.blending import LOSS, Seen, early, fit_enough, fit_lift, fit_relevance, known
 from slipway_reranker.calibrate import Listed
 from slipway_reranker.evidence import Calibration
+from slipway_reranker.fitting import Matrix, Truths, listwise
 from slipway_reranker.overlap import Match
 
 PASSAGES = 20
@@ -24,13 +25,13 @@ def made(seed: int, told: float) -> Seen:
     signals = np.array([relevance_signals(logits[place], place, scores[place]) for place in range(PASSAGES)])
     before = np.array([expected_signals(Match(0.0, 0.0, 0.0), place, scores) for place in range(PASSAGES)])
     order = tuple(sorted(range(PASSAGES), key=lambda place: -scores[place]))
-    return Seen(row, signals, before, None, order)
+    return Seen(row, signals, before, None, order, np.zeros((PASSAGES, PASSAGES)))
 
 
 def read(seen: list[Seen], relevance: Calibration, enough: Enough) -> float:
-    """Passages read of a list, on the mean: those that did not lose their own log odds."""
+    """Passages read of a list, on the mean: those that have the log odds of their own logits."""
     return float(
-        np.mean([(early(one, relevance, enough) == one.signals @ np.array(relevance.weights) + relevance.bias).sum() for one in seen])
+        np.mean([(known(one, relevance, enough) == one.signals @ np.array(relevance.weights) + relevance.bias).sum() for one in seen])
     )
 
 
@@ -39,9 +40,9 @@ def test_where_the_first_stage_knows_little_is_read_and_where_it_knows_nothing_m
     counts: list[float] = []
     for seen in (clear, blind):
         relevance = fit_relevance(seen, first=True)
-        enough = fit_enough(seen, relevance, first=True)
+        enough = fit_enough(seen, relevance, 0.0, first=True)
         full = np.mean([one.ndcg(one.signals @ np.array(relevance.weights)) for one in seen])
-        assert np.mean([one.ndcg(early(one, relevance, enough)) for one in seen]) >= full - LOSS
+        assert np.mean([one.ndcg(early(one, relevance, enough, 0.0)) for one in seen]) >= full - LOSS
         counts.append(read(seen, relevance, enough))
     assert counts[0] == 5
     assert counts[1] > 8
@@ -59,7 +60,9 @@ def test_evidence_knows_of_unread_passages_what_is_expected() -> None:
 def test_a_calibration_is_read_as_it_was_written_and_an_earlier_form_reads_everything(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     one = Calibration(0.5, (1.0, 2.0, 3.0))
-    blend = Blend(one, one, enough=Enough(Calibration(1.0, (0.5,) * 6), 2.5), scored_enough=Enough(Calibration(2.0, (0.25,) * 6), 3.5))
+    blend = Blend(
+        one, one, enough=Enough(Calibration(1.0, (0.5,) * 6), 2.5), scored_enough=Enough(Calibration(2.0, (0.25,) * 6), 3.5), lift=0.5
+    )
     assert len(one.weights) == len(RELEVANCE_SIGNALS)
     blend.write(path)
     assert Blend.read(path) == blend
@@ -67,3 +70,32 @@ def test_a_calibration_is_read_as_it_was_written_and_an_earlier_form_reads_every
     path.write_text(raw, encoding="utf-8")
     assert Blend.read(path).enough.lead == pytest.approx(NO_LEAD)
     assert Blend.read(path).relevance == one
+    path.write_text(raw.replace('"lift"', '"raised"'), encoding="utf-8")
+    assert Blend.read(path).lift == 0.0
+
+
+def test_the_lift_is_what_helps_and_at_most_the_whole_distance() -> None:
+    seen = [made(seed, 0.5) for seed in range(60)]
+    relevance = fit_relevance(seen, first=True)
+    assert fit_lift(seen, relevance) == 0.0, "nobody has neighbours"
+    for one in seen:  # the right passage says what the passage says that is read as the best
+        other = 0 if one.row.relevant[0] else 1
+        one.signals[[other, one.row.relevant[0]]] = one.signals[[one.row.relevant[0], other]]
+        one.near[:] = (1 - np.eye(PASSAGES)) / (PASSAGES - 1)
+        one.near[one.row.relevant[0]] = np.arange(PASSAGES) == other
+    lift = fit_lift(seen, relevance)
+    assert 0.0 < lift <= 1.0
+    enough = Enough()
+    before, after = (np.mean([one.ndcg(early(one, relevance, enough, share)) for one in seen]) for share in (0.0, lift))
+    assert after > before + 0.1
+
+
+def test_a_fit_comes_down_where_whole_newton_steps_overshoot() -> None:
+    rng = np.random.default_rng(1)
+    lists: list[tuple[Matrix, Truths]] = []
+    for _ in range(40):
+        x = rng.normal(size=(8, 1)) ** 7
+        lists.append((x, np.arange(8) == int(np.argmax(x[:, 0] + rng.normal()))))
+    weights = listwise(lists, np.ones(40))
+    assert np.isfinite(weights).all()
+    assert weights[0] > 0

@@ -44,7 +44,7 @@ class Counting:
         return np.where((ids == 7).any(axis=1, keepdims=True), 8.0, -8.0).astype(np.float32)
 
 
-def encoder(session: Counting, lead: float = NO_LEAD, batch_tokens: int = 4096) -> CrossEncoder:
+def encoder(session: Counting, lead: float = NO_LEAD, batch_tokens: int = 4096, lift: float = 0.0) -> CrossEncoder:
     vocabulary = {word: i for i, word in enumerate(["[UNK]", "a", "b", "c", "d", "e", "f", "answer", "question"])}
     pieces = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     pieces.pre_tokenizer = Whitespace()
@@ -53,7 +53,7 @@ def encoder(session: Counting, lead: float = NO_LEAD, batch_tokens: int = 4096) 
     one = Calibration(0.0, (1.0, 0.0, 0.0))
     # Nothing is expected of a passage but what the first stage's score says.
     alone, scored = (Enough(Calibration(0.0, (0.0, first, 0.0, 0.0, 0.0, 0.0)), lead) for first in (0.0, 20.0))
-    return CrossEncoder("counting", reader, Blend(one, Calibration(0.0, (1.0, 0.0, 20.0)), enough=alone, scored_enough=scored))
+    return CrossEncoder("counting", reader, Blend(one, Calibration(0.0, (1.0, 0.0, 20.0)), enough=alone, scored_enough=scored, lift=lift))
 
 
 def relevance(scorer: CrossEncoder, documents: Sequence[str], scores: Sequence[float] | None = None) -> tuple[float, ...]:
@@ -65,8 +65,16 @@ def test_reading_ends_where_a_passage_is_far_ahead() -> None:
     found = relevance(encoder(session, lead=5.0), ["a"] * 2 + ["answer"] + ["b"] * 17)
     assert session.pairs == 5
     assert max(range(20), key=lambda i: found[i]) == 2
-    assert sorted(found[5:], reverse=True) == list(found[5:])
-    assert max(found[5:]) < min(found[:5])
+    assert found[5:] == (0.5,) * 15, "what was not read has what is expected of it"
+
+
+def test_a_passage_that_says_what_the_best_one_says_is_lifted_towards_it() -> None:
+    documents = ["answer a b c", "d e f", "a b c"]
+    plain, lifting = encoder(Counting()), encoder(Counting(), lift=0.5)
+    first, second = relevance(plain, documents), relevance(lifting, documents)
+    assert first[1] == first[2]
+    assert second[0] == first[0]
+    assert second[1] < second[2] < second[0]
 
 
 def test_a_passage_of_which_as_much_is_expected_is_read_too() -> None:

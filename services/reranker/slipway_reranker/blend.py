@@ -36,7 +36,8 @@ class Enough:
 class Blend:
     """Coefficients in the order of RELEVANCE_SIGNALS, EXPECTED_SIGNALS and EVIDENCE_SIGNALS. The defaults are the logit alone, and all is read.
 
-    `relevance` and `enough` are for calls without the first stage's scores, `scored` and `scored_enough` for calls with them.
+    `relevance` and `enough` are for calls without the first stage's scores, `scored` and `scored_enough` for calls with them. `lift` is the share of the distance
+    by which a passage is drawn up to its neighbours (neighbours.py), 0 to 1.
     """
 
     relevance: Calibration = field(default_factory=lambda: _first(len(RELEVANCE_SIGNALS)))
@@ -44,6 +45,7 @@ class Blend:
     evidence: Calibration = field(default_factory=lambda: _first(len(EVIDENCE_SIGNALS)))
     enough: Enough = Enough()
     scored_enough: Enough = Enough()
+    lift: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> "Blend":
@@ -52,7 +54,7 @@ class Blend:
             raw = json.loads(path.read_text(encoding="utf-8"))
             made = cls(
                 _calibration(raw["relevance"]), _calibration(raw["scored"]), _calibration(raw["evidence"]),
-                _enough(raw.get("enough")), _enough(raw.get("scored_enough")),
+                _enough(raw.get("enough")), _enough(raw.get("scored_enough")), float(raw.get("lift", 0.0)),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
             raise ScorerMissing(f"{path} is no calibration: {error!r}") from error

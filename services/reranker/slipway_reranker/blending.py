@@ -17,7 +17,8 @@ from tqdm import tqdm
 from slipway_reranker.blend import NO_LEAD, Blend, Enough, evidence_signals, expected_signals, relevance_signals
 from slipway_reranker.cross_encoder import CrossEncoder, ahead, first_order, stages
 from slipway_reranker.evidence import Calibration, Signals
-from slipway_reranker.fitting import Matrix, auc, balanced, calibration_error, listwise, logistic
+from slipway_reranker.fitting import Matrix, Truths, auc, balanced, calibration_error, listwise, logistic
+from slipway_reranker.neighbours import lifted, neighbours
 from slipway_reranker.overlap import compare
 from slipway_reranker.pairs import PairReader
 from slipway_reranker.settings import RerankerSettings
@@ -34,13 +35,20 @@ Order = Callable[["Seen"], Matrix]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A list as the scorer sees it: RELEVANCE_SIGNALS and EXPECTED_SIGNALS [passages, signals], the words' signals, and the order in which passages are read."""
+    """A list as the scorer sees it: RELEVANCE_SIGNALS and EXPECTED_SIGNALS [passages, signals], the words' signals, the order in which passages are read, and
+    what passages count for each other (neighbours.py)."""
 
     row: "Listed"
     signals: Matrix
     before: Matrix
     words: Signals | None
     order: tuple[int, ...]
+    near: Matrix
+
+    @property
+    def truths(self) -> Truths:
+        """Whether each passage answers."""
+        return np.isin(np.arange(len(self.signals)), self.row.relevant)
 
     def ndcg(self, scores: Matrix) -> float:
         """nDCG@10 of the list in the order of `scores`."""
@@ -64,11 +72,12 @@ def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
     scored = all(one.row.scores for one in seen)
     alone = fit_relevance(seen, first=False)
     relevance = fit_relevance(seen, first=True) if scored else alone
-    enough = fit_enough(seen, relevance, first=scored)
+    lift = fit_lift(seen, relevance)
+    enough = fit_enough(seen, relevance, lift, first=scored)
     # As the service sees them: of what it does not read it knows only what is expected.
     odds = [known(one, relevance, enough) for one in seen]
     rows = rows_of([one.row for one in seen], [evidence_signals(o.tolist(), one.words) for o, one in zip(odds, seen, strict=True)])
-    blend = Blend(alone, relevance, fit_evidence(rows), fit_enough(seen, alone, first=False), enough)
+    blend = Blend(alone, relevance, fit_evidence(rows), fit_enough(seen, alone, lift, first=False), enough, lift)
     blend.write(folder / "calibration.json")
     seal(folder)
     return blend, rows, told(seen, blend)
@@ -91,7 +100,7 @@ def look(scorer: CrossEncoder, lists: "Sequence[Listed]") -> list[Seen]:
             for place, text in enumerate(row.documents)
         ]
         before = [expected_signals(match, place, row.scores or None) for place, match in enumerate(found.matches)]
-        out.append(Seen(row, np.array(signals), np.array(before), found.words, tuple(first_order(found.matches))))
+        out.append(Seen(row, np.array(signals), np.array(before), found.words, tuple(first_order(found.matches)), neighbours(found.texts)))
     return out
 
 
@@ -99,16 +108,27 @@ def fit_relevance(seen: Sequence[Seen], *, first: bool) -> Calibration:
     """Listwise weights, every set weighing the same, and their scale (Platt 1999) over all passages. `first`: the first stage's scores are looked at."""
     columns = [0, 1, 2] if first else [0, 1]
     right = [one for one in seen if one.row.relevant]
-    lists = [(one.signals[:, columns], np.isin(np.arange(len(one.signals)), one.row.relevant)) for one in right]
+    lists = [(one.signals[:, columns], one.truths) for one in right]
     weights = np.zeros(3)
     weights[columns] = listwise(lists, balanced([one.row.set for one in right]))
     scores = np.concatenate([one.signals @ weights for one in seen])
-    truths = np.concatenate([np.isin(np.arange(len(one.signals)), one.row.relevant) for one in seen])
+    truths = np.concatenate([one.truths for one in seen])
     scale = logistic(scores[:, None], truths, np.ones(len(scores)))
     return Calibration(scale.bias, tuple(round(float(scale.weights[0] * weight), 4) for weight in weights))
 
 
-def fit_enough(seen: Sequence[Seen], relevance: Calibration, *, first: bool) -> Enough:
+def fit_lift(seen: Sequence[Seen], relevance: Calibration) -> float:
+    """The share by which passages are drawn up to their neighbours, listwise beside the log odds, every set weighing the same."""
+    right = [one for one in seen if one.row.relevant]
+    lists: list[tuple[Matrix, Truths]] = []
+    for one in right:
+        odds = _odds(one, relevance)
+        lists.append((np.stack([odds, lifted(odds, one.near, 1.0) - odds], axis=1), one.truths))
+    weights = listwise(lists, balanced([one.row.set for one in right]))
+    return round(float(np.clip(weights[1] / max(weights[0], 1e-9), 0.0, 1.0)), 4)
+
+
+def fit_enough(seen: Sequence[Seen], relevance: Calibration, lift: float, *, first: bool) -> Enough:
     """What is expected of a passage before it is read (least squares on the log odds that reading it gave, every set weighing the same), and the least distance
     to it at which reading may end, at a loss of LOSS on the longest lists. `first`: as in `fit_relevance`."""
     columns = np.array([True, first, first, True, True, True])
@@ -122,29 +142,34 @@ def fit_enough(seen: Sequence[Seen], relevance: Calibration, *, first: bool) -> 
     right = [one for one in seen if one.row.relevant]
     longest = max(len(one.order) for one in right)
     judged = [one for one in right if len(one.order) == longest]
-    full = np.mean([one.ndcg(_odds(one, relevance)) for one in judged])
-    least = (lead for lead in LEADS if np.mean([one.ndcg(early(one, relevance, Enough(expected, lead))) for one in judged]) >= full - LOSS)
+    full = np.mean([one.ndcg(lifted(_odds(one, relevance), one.near, lift)) for one in judged])
+    leads = ((lead, np.mean([one.ndcg(early(one, relevance, Enough(expected, lead), lift)) for one in judged])) for lead in LEADS)
+    least = (lead for lead, reached in leads if reached >= full - LOSS)
     return Enough(expected, next(least, NO_LEAD))
 
 
 def told(seen: Sequence[Seen], blend: Blend) -> str:
     """nDCG@10 within the lists that hold an answer: as given, by the logit, and by the blend fitted on the other sets; what is read; relevance as a chance."""
-    lines = ["| set | lists | as given | logit alone | blend | blend with scores | with early exit | passages read |", "|" + "---|" * 8]
+    lines = [
+        "| set | lists | as given | logit alone | blend | blend with scores | neighbours lifted | with early exit | passages read |",
+        "|" + "---|" * 9,
+    ]
     held = [one for one in seen if one.row.relevant]
     names = sorted({one.row.set for one in held})
     found: dict[str, list[list[float]]] = {}
     for name in names:
         others = [one for one in seen if one.row.set != name] or list(seen)
         alone, scored = (fit_relevance(others, first=first) for first in (False, True))
-        enough = fit_enough(others, scored, first=True)
-        found[name] = [_ways(one, alone, scored, enough) for one in held if one.row.set == name]
+        lift = fit_lift(others, scored)
+        enough = fit_enough(others, scored, lift, first=True)
+        found[name] = [_ways(one, alone, scored, enough, lift) for one in held if one.row.set == name]
     found["all"] = [row for rows in found.values() for row in rows]
     for name, rows in found.items():
         means = np.mean(np.array(rows), axis=0)
         lines.append(f"| {name} | {len(rows)} | {' | '.join(f'{100 * value:.1f}' for value in means[:-1])} | {100 * means[-1]:.0f} % |")
     odds = [_odds(one, blend.scored) for one in seen]
     values = 1 / (1 + np.exp(-np.concatenate(odds)))
-    truths = np.concatenate([np.isin(np.arange(len(o)), one.row.relevant) for o, one in zip(odds, seen, strict=True)])
+    truths = np.concatenate([one.truths for one in seen])
     ending = f"relevance as a chance: AUC {auc(values, truths):.3f}, ECE {calibration_error(values, truths):.3f}; reading ends at a lead of {blend.scored_enough.lead}"
     return "\n".join([*lines, "", "Blends: each set by weights that were fitted on the other sets.", ending])
 
@@ -156,18 +181,13 @@ def seal(folder: Path) -> None:
     (folder / "digests.json").write_text(json.dumps({"files": digests}, indent=1) + "\n", encoding="utf-8")
 
 
-def early(one: Seen, relevance: Calibration, enough: Enough) -> Matrix:
-    """The log odds that the service ends up with: what it does not read stands below what it read."""
-    odds = _odds(one, relevance)
-    end = _ends(one, odds, enough)
-    floor = min(odds[list(one.order[:end])])
-    for rank, place in enumerate(one.order[end:], start=end):
-        odds[place] = floor - 1 - rank / len(one.order)
-    return odds
+def early(one: Seen, relevance: Calibration, enough: Enough, lift: float) -> Matrix:
+    """The log odds that the service ends up with."""
+    return lifted(known(one, relevance, enough), one.near, lift)
 
 
 def known(one: Seen, relevance: Calibration, enough: Enough) -> Matrix:
-    """What evidence is computed from: the log odds of what is read, and what is expected of the others."""
+    """The log odds of what is read, and what is expected of the others; evidence is computed from them."""
     odds, expected = _odds(one, relevance), _expected(one, enough)
     rest = list(one.order[_ends(one, odds, enough) :])
     odds[rest] = expected[rest]
@@ -188,11 +208,11 @@ def _expected(one: Seen, enough: Enough) -> Matrix:
     return one.before @ np.array(enough.expected.weights) + enough.expected.bias
 
 
-def _ways(one: Seen, alone: Calibration, scored: Calibration, enough: Enough) -> list[float]:
+def _ways(one: Seen, alone: Calibration, scored: Calibration, enough: Enough, lift: float) -> list[float]:
     odds = _odds(one, scored)
     return [
         one.ndcg(-np.arange(len(one.signals), dtype=float)), one.ndcg(one.signals[:, 0]), one.ndcg(_odds(one, alone)), one.ndcg(odds),
-        one.ndcg(early(one, scored, enough)), _ends(one, odds, enough) / len(one.order),
+        one.ndcg(lifted(odds, one.near, lift)), one.ndcg(early(one, scored, enough, lift)), _ends(one, odds, enough) / len(one.order),
     ]  # fmt: skip
 
 

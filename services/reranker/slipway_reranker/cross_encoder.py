@@ -7,8 +7,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from slipway_reranker.blend import PLACE_DECAY, Blend, evidence_signals, expected_signals, relevance_signals
 from slipway_reranker.evidence import Signals
+from slipway_reranker.neighbours import lifted, neighbours
 from slipway_reranker.overlap import Compared, Match, compare
 from slipway_reranker.pairs import PairReader, Read
 from slipway_reranker.scorer import Scored
@@ -21,8 +24,8 @@ class CrossEncoder:
     """A PairReader's folder with, optionally, `calibration.json` (a Blend) and `digests.json` ({"files": {name: sha256}}).
 
     The most promising passages are read first. When the best of them is so far above what is expected of the others that hardly any will pass it (see Enough; the
-    calibration chose the distance for a loss of order of at most a fifth of a point), the others are not read: they keep their order below the least of those
-    that were, as words and place rank them, and evidence takes what is expected of them.
+    calibration chose the distance for a small loss of order), the others are not read: order and evidence take what is expected of them. Last, passages are lifted
+    towards what their neighbours have (see neighbours.py), the unread ones too.
     """
 
     def __init__(self, name: str, reader: PairReader, blend: Blend) -> None:
@@ -50,10 +53,9 @@ class CrossEncoder:
             truncated += seen.truncated
             if ahead(max(odds.values()), [expected[place] for place in order[end:]]) >= enough.lead:
                 break
-        floor = min(odds.values())
-        every = [odds.get(place, floor - 1 - rank / len(order)) for rank, place in sorted(enumerate(order), key=lambda pair: pair[1])]
-        evidence = self._evidence([odds.get(place, expected[place]) for place in range(len(order))], found.words)
-        return Scored(tuple(map(chance, every)), evidence, tuple(sorted(truncated)))
+        known = [odds.get(place, expected[place]) for place in range(len(order))]
+        final = lifted(np.array(known), neighbours(found.texts), self._blend.lift) if self._blend.lift else known
+        return Scored(tuple(map(chance, final)), self._evidence(known, found.words), tuple(sorted(truncated)))
 
     def warm(self, seconds: float) -> None:
         """See Scorer."""

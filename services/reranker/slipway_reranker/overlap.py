@@ -41,11 +41,13 @@ NOTHING = Match(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How each document meets the query, what evidence is computed from (None when they share no content word), and what each of the query's terms weighs."""
+    """How each document meets the query, what evidence is computed from (None when they share no content word), what each of the query's terms weighs, and the
+    documents' terms."""
 
     matches: tuple[Match, ...]
     words: Signals | None
     weight: dict[str, float]
+    texts: tuple[list[str], ...]
 
 
 class OverlapScorer:
@@ -76,9 +78,9 @@ def measure(query: str, documents: Sequence[str]) -> tuple[tuple[float, ...], Si
 def compare(query: str, documents: Sequence[str]) -> Compared:
     """How the documents meet the query."""
     wanted = terms(query)[:MAX_QUERY_TERMS]
-    texts = [terms(document) for document in documents]
+    texts = tuple(terms(document) for document in documents)
     if not any(set(wanted) & set(text) for text in texts):
-        return Compared((NOTHING,) * len(documents), None, {})
+        return Compared((NOTHING,) * len(documents), None, {}, texts)
     weight = rarity(wanted, [set(text) for text in texts])
     matches = tuple(match(wanted, text, weight) for text in texts)
     best = max(range(len(matches)), key=lambda i: matches[i].relevance)
@@ -95,7 +97,7 @@ def compare(query: str, documents: Sequence[str]) -> Compared:
         margin=relevance[best] - _median([r for i, r in enumerate(relevance) if i != best]),
         terms=min(1.0, len(weight) / 8),
     )
-    return Compared(matches, words, weight)
+    return Compared(matches, words, weight, texts)
 
 
 def _median(values: Sequence[float]) -> float:
