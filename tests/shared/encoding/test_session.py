@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from slipway_shared.encoding import signal_stack
 from slipway_shared.encoding.choice import Choice, choose
-from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, open_session, padded
+from slipway_shared.encoding.session import SMALL_PASS, BySize, OnnxSession, OpenVinoSession, RowsApart, open_session, padded, passes
 
 MODEL = Path(__file__).parents[3] / "models" / "slipway-reranker" / "model.onnx"
 pytest.importorskip("openvino", reason="OpenVINO is installed on x86-64 Linux only")
@@ -72,8 +72,24 @@ def test_small_passes_go_to_the_first_session() -> None:
     assert both.run(feeds(4, SMALL_PASS // 2)) == 2
 
 
+def test_short_rows_share_a_pass_and_long_ones_have_their_own() -> None:
+    assert passes([10, 20, 20, 21, 64, 65, 30, 34]) == [(0, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 8)]
+    assert passes([SMALL_PASS // 4] * 5) == [(0, 4), (4, 5)]
+    assert passes([]) == []
+
+
+def test_a_row_gives_the_same_whatever_it_was_batched_with() -> None:
+    session = open_session(MODEL, "onnxruntime", 1)
+    batch = feeds(6, 80)
+    together = session.run(batch)
+    alone = np.concatenate([session.run({name: ids[row : row + 1] for name, ids in batch.items()}) for row in range(6)])
+    assert together.shape == (6, 1)
+    assert np.array_equal(together, alone)
+    assert np.array_equal(session.run(feeds(6, 80, padding=9)), together), "padding is not computed"
+
+
 def test_what_is_asked_for_is_opened() -> None:
-    assert isinstance(open_session(MODEL, "onnxruntime", 1), OnnxSession)
+    assert isinstance(open_session(MODEL, "onnxruntime", 1), RowsApart)
     assert isinstance(open_session(MODEL, "openvino", 1), OpenVinoSession)
     auto = open_session(MODEL, "auto", 1, small=MODEL)
     assert isinstance(auto, BySize)
