@@ -10,8 +10,8 @@ from slipway_generator.engines.llamacpp.portions import LOGPROB_ROWS, portions
 from slipway_generator.engines.llamacpp.seat import Seated
 
 
-def waiting(length: int, *, done: int = 0, scored: bool = False) -> Seated:
-    request = SimpleNamespace(prompt=[1] * length, prompt_logprobs=1 if scored else None)
+def waiting(length: int, *, done: int = 0, scored: bool = False, priority: int = 0) -> Seated:
+    request = SimpleNamespace(prompt=[1] * length, prompt_logprobs=1 if scored else None, priority=priority)
     return cast("Seated", SimpleNamespace(request=request, done=done, chunk=99))
 
 
@@ -20,10 +20,17 @@ def shares(reading: list[Seated], room: int, *, apart: bool = True) -> list[int]
     return [given.get(id(sequence), 0) for sequence in reading]
 
 
-def test_who_came_first_is_read_first() -> None:
-    assert shares([waiting(100), waiting(40, done=10), waiting(50)], 120) == [100, 20, 0]
+def test_prompts_are_read_side_by_side_and_a_short_one_is_through_at_once() -> None:
+    assert shares([waiting(300), waiting(300), waiting(300)], 120) == [40, 40, 40]
+    assert shares([waiting(1000), waiting(40, done=10), waiting(500)], 120) == [45, 30, 45]
     assert shares([waiting(100, scored=True), waiting(10)], 500) == [LOGPROB_ROWS, 10]
+    assert shares([waiting(9), waiting(9), waiting(9)], 2) == [1, 1, 0]
     assert shares([], 10) == [] and shares([waiting(5)], 0) == [0]
+
+
+def test_the_more_urgent_is_read_first() -> None:
+    assert shares([waiting(100, priority=5), waiting(100)], 120) == [20, 100]
+    assert shares([waiting(100, priority=5), waiting(200), waiting(200)], 120) == [0, 60, 60]
 
 
 @pytest.mark.parametrize(("apart", "expected"), [(True, [25, 25, 25, 40]), (False, [25, 26, 25, 40])])

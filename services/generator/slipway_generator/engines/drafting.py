@@ -11,6 +11,9 @@ GRAM = 3
 FIRST = 4
 REST = 16
 LONGEST_REST = 256
+ODDS = 0.4
+"""What a lookup is trusted before it has been seen to be right or wrong."""
+ODDS_WEIGHT = 0.1
 
 
 class Pace:
@@ -39,16 +42,24 @@ class Pace:
 
 
 class PromptLookup:
-    """Drafts for one sequence, as long as `pace` allows."""
+    """Drafts for one sequence, as long as `pace` allows. `odds`: how often the first token that `guess` gave was right lately."""
 
     def __init__(self, longest: int) -> None:
         self.pace = Pace(longest)
+        self.odds = ODDS
         self._follows: dict[tuple[int, ...], int] = {}
         self._seen = 0
 
     def propose(self, tokens: NDArray[np.int32], room: int) -> NDArray[np.int32]:
         """At most `room` tokens that may follow `tokens` (all of the sequence); empty when nothing repeats or drafting does not pay here."""
-        count = self.pace.allowed(len(tokens), room)
+        return self.guess(tokens, self.pace.allowed(len(tokens), room))
+
+    def note(self, *, right: bool) -> None:
+        """What became of the first token of a guess."""
+        self.odds += ODDS_WEIGHT * (right - self.odds)
+
+    def guess(self, tokens: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+        """`count` tokens that may follow `tokens`; empty when nothing repeats."""
         if count == 0 or len(tokens) <= GRAM:
             return NO_TOKENS
         self._learn(tokens)

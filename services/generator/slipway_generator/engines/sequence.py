@@ -64,6 +64,8 @@ class Sequence:
         self._forced: deque[int] = deque()
         self._sources: list[Row] = []
         self._judged: Pace | None = None
+        self._foretold = NO_TOKENS
+        self._fillers = 0
         self.prompt_logprobs: list[TokenLogprob | None] | None = [None] if request.prompt_logprobs is not None else None
 
     @property
@@ -98,6 +100,24 @@ class Sequence:
             self.draft = self.lookup.propose(self.tokens[: self.length], self.room)
             self._judged = self.lookup.pace
 
+    @property
+    def odds(self) -> float:
+        """How often what lookup foretells comes true."""
+        return self.lookup.odds if self.lookup is not None else 0.0
+
+    def look_up(self, most: int) -> int:
+        """How many tokens, up to `most`, prompt lookup foretells. Whether the first comes true is noted, drafted or not."""
+        self.forget_draft()
+        if self.lookup is not None:
+            self._foretold = self.lookup.guess(self.tokens[: self.length], most)
+        return len(self._foretold)
+
+    def draft_foretold(self, count: int) -> None:
+        """Let the next step verify exactly `count` tokens: what was foretold, and for the rest the last token again."""
+        found = self._foretold[:count]
+        self._fillers = count - len(found)
+        self.draft = np.concatenate([found, np.full(self._fillers, self.tokens[self.length - 1], dtype=np.int32)])
+
     def draft_room(self) -> int:
         """How many tokens a draft model may write; 0 where lookup found some, or where it does not pay."""
         return self.pace.allowed(self.length, self.room) if self.pace is not None and self.draws and not len(self.draft) else 0
@@ -109,6 +129,7 @@ class Sequence:
     def forget_draft(self) -> None:
         """The next step verifies nothing."""
         self.draft, self._sources, self._judged = NO_TOKENS, [], None
+        self._foretold, self._fillers = NO_TOKENS, 0
 
     def note_prompt(self, logits: NDArray[np.float32], start: int) -> None:
         """Keep the log-probabilities of the prompt tokens that follow the rows `start`, `start + 1`, ... of the prompt."""
@@ -206,8 +227,10 @@ class Sequence:
     def _settle(self, gained: int) -> None:
         """Account for the drafts of this step: all gained tokens but the last are drafts that were right, and stand in the KV memory."""
         right = min(len(self.draft), max(0, gained - 1))
+        if len(self._foretold) and self.lookup is not None and gained:
+            self.lookup.note(right=bool(self.tokens[self.length - gained] == self._foretold[0]))
         if len(self.draft):
-            self.drafted += len(self.draft)
+            self.drafted += max(len(self.draft) - self._fillers, right)
             self.accepted += right
             if self._judged is not None:
                 self._judged.judge(self.length, len(self.draft), right)

@@ -17,6 +17,7 @@ from slipway_shared import errors
 from slipway_generator.engine import EngineLoad
 from slipway_generator.engines.llamacpp.context import Context, DecodeFailed
 from slipway_generator.engines.llamacpp.drafter import Drafter
+from slipway_generator.engines.llamacpp.holding import ready
 from slipway_generator.engines.llamacpp.memory import KvMemory
 from slipway_generator.engines.llamacpp.portions import portions
 from slipway_generator.engines.llamacpp.seat import Seated
@@ -57,6 +58,7 @@ class Scheduler:
         self._arriving: list[Seated] = []
         self._waiting: list[Seated] = []
         self._running: list[Seated] = []
+        self._leaving: list[Seated] = []
         self.turns = Turns(context, self._notify)
         self._closing = False
         self._failures = 0
@@ -113,6 +115,9 @@ class Scheduler:
             except Exception as error:  # noqa: BLE001 (the thread's edge: whatever broke, callers are told and the thread lives on)
                 self._fail(error)
             self._flush()
+            # Only now: keeping what a sequence computed takes about a millisecond, which its last words and its neighbours' need not wait for.
+            while self._leaving:
+                self._memory.release(self._leaving.pop())
         self.turns.run_errands()
         for sequence in (*self._running, *self._waiting):
             self._end(sequence, errors.Overloaded("This instance is shutting down; try again.", code="draining"))
@@ -153,8 +158,8 @@ class Scheduler:
         adapter = self.turns.next(sequence.request.adapter for sequence in self._running)
         batch = [sequence for sequence in self._running if sequence.request.adapter == adapter]
         # In the order of slots, because llama.cpp computes only ascending neighbours together.
-        answering = sorted((sequence for sequence in batch if not sequence.prefilling), key=lambda sequence: sequence.slot)
         reading = [sequence for sequence in batch if sequence.prefilling]
+        answering = ready(sorted((sequence for sequence in batch if not sequence.prefilling), key=lambda sequence: sequence.slot), reading)
         self._context.begin()
         self._speculation.propose(answering, len(self._running))
         for sequence in answering:
@@ -173,7 +178,7 @@ class Scheduler:
 
     def _add_answer(self, sequence: Seated) -> None:
         fresh = sequence.tokens[sequence.done : sequence.length]
-        sequence.unread = len(fresh)
+        sequence.unread, sequence.flowing = len(fresh), True
         sequence.output = self._context.add(sequence.slot, sequence.done, fresh, logits="last" if sequence.draws else "none")
         if len(sequence.draft):
             self._context.add(sequence.slot, sequence.length, sequence.draft, logits="all")
@@ -226,7 +231,7 @@ class Scheduler:
         for among in (self._running, self._waiting):
             if sequence in among:
                 among.remove(sequence)
-        self._memory.release(sequence)
+        self._leaving.append(sequence)
         if error is not None:
             sequence.deliver(sequence, error)
 
@@ -235,7 +240,8 @@ class Scheduler:
         self._log.error("decode failed", exc_info=error)
         self._failures += 1
         broken, self._running = self._running, []
-        self._memory.discard(broken)
+        self._memory.discard((*broken, *self._leaving))
+        self._leaving.clear()
         for sequence in broken:
             sequence.deliver(
                 sequence, errors.UpstreamFailed("The engine failed while it generated this answer; try again.", code="engine_failed")

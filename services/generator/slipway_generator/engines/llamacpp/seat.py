@@ -11,13 +11,15 @@ from slipway_generator.engines.sequence import Sequence
 @dataclass(eq=False)
 class Seated(Sequence):
     """`slot` is -1 without a seat. `output` is the index of its first row of logits in this step, `chunk` how many
-    rows of logits (or of prompt) are its own, `unread` how many of its tokens this step reads for the first time."""
+    rows of logits (or of prompt) are its own, `unread` how many of its tokens this step reads for the first time. `flowing`: its answer has gone on after the
+    first word."""
 
     slot: int = -1
     cells: Cells = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     output: int = -1
     chunk: int = 0
     unread: int = 0
+    flowing: bool = False
 
     @property
     def need(self) -> int:

@@ -9,10 +9,10 @@ from collections.abc import Sequence as Several
 from typing import Any, Literal
 
 from slipway_generator.engines.llamacpp.drafter import Drafter
+from slipway_generator.engines.llamacpp.filling import Filling
+from slipway_generator.engines.llamacpp.rate import Rate
 from slipway_generator.engines.llamacpp.seat import Seated
 
-FADE = 0.97
-"""What a plain step still counts after the next one: the rate is that of about the last 33."""
 PLAIN_STEPS = 8
 """Plain steps before the first draft."""
 REFRESH = 64
@@ -21,25 +21,6 @@ LOSS = 16.0
 """Tokens that drafts may have cost on balance before they rest."""
 PATIENCE = 50
 """Tokens without drafts for each token that they have cost: where they never pay, speed stays within about 2 % of what it is without a draft model."""
-
-
-class Rate:
-    """Tokens a second, the latest steps counting most."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self._seconds = self._tokens = 0.0
-
-    def add(self, seconds: float, tokens: int) -> None:
-        """One more step."""
-        self.steps += 1
-        self._seconds = FADE * self._seconds + seconds
-        self._tokens = FADE * self._tokens + tokens
-
-    @property
-    def value(self) -> float:
-        """Tokens a second; 0 before the first step."""
-        return self._tokens / self._seconds if self._seconds else 0.0
 
 
 class Worth:
@@ -77,14 +58,16 @@ class Worth:
 
 
 class Speculation:
-    """Drafts for the sequences that answer in a step; the decode thread owns it. Nothing is drafted while more than `most` run."""
+    """Drafts for the sequences that answer in a step; the decode thread owns it. While more than `most` run, drafts only fill what a step has to spare."""
 
     def __init__(self, drafter: Drafter | None, most: int, log: Any) -> None:
         self._drafter = drafter
         self._most = most
         self._log = log
         self._worth = [Worth(sequences) for sequences in range(most + 1)]
-        self._kind: Literal["plain", "drafted", "other"] = "other"
+        self._filling = Filling()
+        self._filled = 0
+        self._kind: Literal["plain", "drafted", "full", "other"] = "other"
         # The decode thread's own processor time: what other processes take says nothing about drafts.
         self._began = 0.0
         self._length = 0
@@ -95,6 +78,7 @@ class Speculation:
         if running > self._most:
             for sequence in answering:
                 sequence.forget_draft()
+            self._filled, self._kind = self._filling.propose(answering) if len(answering) > self._most else 0, "full"
             return
         for sequence in answering:
             sequence.propose()
@@ -111,8 +95,11 @@ class Speculation:
         """The step is over; one that also `read` prompts tells nothing about drafts."""
         if self._kind == "other" or read:
             return
-        worth = self._worth[len(answering)]
-        seconds, tokens = time.thread_time() - self._began, sum(sequence.length for sequence in answering) - self._length
+        seconds = time.thread_time() - self._began
+        if self._kind == "full":
+            self._filling.note(len(answering), self._filled, seconds)
+            return
+        worth, tokens = self._worth[len(answering)], sum(sequence.length for sequence in answering) - self._length
         if worth.note(drafted=self._kind == "drafted", seconds=seconds, tokens=tokens):
             self._log.info(
                 "the draft model rests: it does not pay", sequences=len(answering), tokens_per_second_without=round(worth.plain.value, 1)
