@@ -1,18 +1,22 @@
-"""The HTTP server's connection, on which the head of an answer leaves together with the first piece of its body.
+"""The HTTP server's connection, on which the head of an answer leaves together with the first piece of its body, and the pieces of a long one can be written
+without a message for each.
 
 uvicorn writes each of them by itself, and a write is the most expensive thing that a small answer does: the system's call costs as much as fifty lines of
 Python. It knows when bytes leave, and refuses to know what they are.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from asyncio import Transport
 
 _HEAD = b"HTTP/1.1 "
+_CYCLE = "slipway.cycle"
+"""An ASGI extension: the server's own record of the answer."""
 
 
 class Joining:
@@ -60,3 +64,27 @@ class JoinedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("Transport", Joining(transport, self.loop)))
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self.scope["extensions"] = {_CYCLE: cast("Any", self.cycle)}
+
+
+Outlet = Callable[[bytes], bool]
+"""Writes a piece of an answer's body. Returns False, and wrote nothing, where it must be sent as a message: the caller reads too slowly, or is gone."""
+
+
+def outlet_of(scope: Mapping[str, Any]) -> Outlet | None:
+    """The way to the body of the answer to `scope`, once its head was sent and left its length open; None where the server has no such way."""
+    cycle: RequestResponseCycle | None = scope.get("extensions", {}).get(_CYCLE)
+    if cycle is None:
+        return None
+    flow, write = cycle.flow, cycle.transport.write
+
+    def outlet(piece: bytes) -> bool:
+        if flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
+            return False
+        write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return True
+
+    return outlet

@@ -21,6 +21,7 @@ import uvicorn
 from aiohttp import web
 from slipway_gateway.app import create_app
 from slipway_gateway.settings import GatewaySettings
+from slipway_shared.joining import JoinedHttp
 
 KEY = "test-key-of-the-local-tenant"
 READER = {"id": "reader", "object": "model", "kind": "reader", "digest": "sha256:" + "a" * 64, "context_tokens": 2048}
@@ -275,7 +276,7 @@ def start() -> Start:
             base = {"redis_url": None, "bootstrap_key": KEY, "unready_seconds": 0.0, "drain_seconds": 2.0, "watchdog_seconds": 0}
             settings = GatewaySettings.model_validate({**urls, **base, **overrides})
             server = uvicorn.Server(
-                uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+                uvicorn.Config(create_app(settings), port=0, http=JoinedHttp, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
             )
             serving = asyncio.create_task(server._serve())  # pyright: ignore[reportPrivateUsage] -- serve() would take the test's signals
             while not server.started:

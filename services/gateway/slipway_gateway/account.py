@@ -71,6 +71,15 @@ class Account:
         """One more piece of text came: about one token."""
         self._frames += 1
 
+    def frames(self, count: int) -> None:
+        """As many more."""
+        self._frames += count
+
+    @property
+    def room(self) -> int:
+        """How many more pieces fit into what was reserved."""
+        return self.granted_answer - self._frames
+
     @property
     def overdrawn(self) -> bool:
         """Whether more came than was reserved."""

@@ -4,6 +4,7 @@ It knows pieces of bytes and who waits for them. It refuses to know sockets and 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -42,15 +43,23 @@ class Line(Protocol):
         """What waited was taken."""
         ...
 
+    def relax(self, answer: "Answer") -> None:
+        """What comes of it may come up to a tick late from now on, together with what comes meanwhile."""
+        ...
+
     def cut(self) -> None:
         """Hang up."""
         ...
 
 
+Sink = Callable[[bytes], bytes]
+"""Takes a piece of a body as it comes. What it gives back it did not take, and then it takes no more: that is for whoever awaits the body."""
+
+
 class Answer:
     """`status` and `headers`, and the body as it comes. Read it to its end, or close it."""
 
-    __slots__ = ("_error", "_headers", "_line", "_loop", "_pieces", "_size", "_waiter", "_whole", "raw_headers", "status")
+    __slots__ = ("_error", "_headers", "_line", "_loop", "_pieces", "_sink", "_size", "_waiter", "_whole", "raw_headers", "status")
 
     def __init__(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop  # to ask which loop runs is a call of the system (Python 3.11 looks whether the process was forked)
@@ -63,6 +72,7 @@ class Answer:
         self._whole = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -108,8 +118,20 @@ class Answer:
         """The whole body where it came as most come: with its head, in one piece, of at most `most` bytes."""
         return self._pieces.pop() if self._whole and len(self._pieces) == 1 and self._size <= most else None
 
+    def relax(self) -> None:
+        """Its bytes may come up to a tick late from now on (where the connection has one), together with those of others."""
+        if not self._whole and self._error is None:
+            self._line.relax(self)
+
+    def pour(self, sink: Sink) -> None:
+        """What comes goes to `sink`, as long as it takes it, without waking whoever awaits `some`; where something lies here already, that comes first, and
+        `sink` gets nothing."""
+        if not self._pieces:
+            self._sink = sink
+
     def close(self) -> None:
         """No more of it is wanted: what is not whole is cut, which tells the other side to stop."""
+        self._sink = None
         if not self._whole and self._error is None:
             self._line.cut()
 
@@ -127,6 +149,11 @@ class Answer:
 
     def came(self, piece: bytes) -> int:
         """A piece of the body; returns how many bytes wait now."""
+        if self._sink is not None:
+            piece = self._sink(piece)
+            if not piece:
+                return 0
+            self._sink = None
         self._pieces.append(piece)
         self._size += len(piece)
         if self._waiter is not None:

@@ -129,7 +129,7 @@ async def _nobody_waits(_request: Request, _error: Exception) -> Response:
 
 
 def _wire(settings: GatewaySettings, metrics: Metrics) -> Wired:
-    session = Session(settings.connections)
+    session = Session(settings.connections, tick_seconds=settings.tick_seconds)
     bounds = Bounds(settings.connect_seconds, settings.idle_seconds, settings.breaker_failures, settings.breaker_seconds)
 
     def part(name: str, url: str | None) -> Upstream | None:

@@ -11,6 +11,7 @@ import orjson
 from slipway_shared.context import RequestContext
 from slipway_shared.dialect.chat import ChatRequest, Retrieval
 from slipway_shared.grounding import passages_message
+from slipway_shared.joining import Outlet
 
 from slipway_gateway.account import Account
 from slipway_gateway.catalog import ModelCard
@@ -31,6 +32,8 @@ class Ask:
     permit: Permit | None = None
     hidden: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the safety policy hid of the prompt, by placeholder, where the caller wants it back in the answer."""
+    outlet: Outlet | None = None
+    """Sends frames that nobody has to look at straight to the caller, after those that were sent before."""
 
     @property
     def retrieval(self) -> Retrieval | None:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from slipway_gateway.answer import Answer, Late, Unreachable
-from slipway_gateway.wire import Body, Connection, request_head
+from slipway_gateway.coalesce import Coalescer
+from slipway_gateway.head import Body, request_head
+from slipway_gateway.wire import Connection
 
 KEEP_SECONDS = 30.0
 """An idle connection that is older is not used again."""
@@ -51,10 +53,13 @@ class Patience(NamedTuple):
 
 
 class Session:
-    """Connections for as long as the service runs: at most `connections`, of which an idle one is used before a new one is made."""
+    """Connections for as long as the service runs: at most `connections`, of which an idle one is used before a new one is made. Streams that allow it are
+    read together, every `tick_seconds` (0: each as it comes)."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, *, tick_seconds: float = 0.0) -> None:
         self._most = connections
+        self._tick_seconds = tick_seconds
+        self._coalescer: Coalescer | None = None
         self._open: set[Connection] = set()
         self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -66,11 +71,14 @@ class Session:
     async def __aenter__(self) -> "Session":
         self._dialling = asyncio.Semaphore(DIALS_AT_ONCE)
         self._loop = asyncio.get_running_loop()  # once: asking is a call of the system each time
+        self._coalescer = Coalescer.where_possible(self._loop, self._tick_seconds)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for connection in list(self._open):
             connection.cut()
+        if self._coalescer is not None:
+            self._coalescer.close()
         await asyncio.sleep(0)
 
     def request(
@@ -121,7 +129,7 @@ class Session:
             raise RuntimeError("the session is not open")
         if origin.secure and self._tls is None:
             self._tls = ssl.create_default_context()
-        connection = Connection(loop)
+        connection = Connection(loop, self._coalescer)
         try:
             async with asyncio.timeout_at(None if due == float("inf") else due), self._dialling:
                 await self._connect(connection, origin, patience.connect, loop)

@@ -13,6 +13,7 @@ from slipway_gateway.ask import Ask, generator_body
 from slipway_gateway.evidence import NOTHING, Evidence
 from slipway_gateway.frames import Frame, Writer, batches, no_tokens, relay
 from slipway_gateway.judge import Outcome, judge
+from slipway_gateway.pour import Pour
 from slipway_gateway.routing import Permit
 from slipway_gateway.upstream import AWAY
 
@@ -73,11 +74,13 @@ class Drafts:
         permit = _permit(ask)
         ask.account.asked()
         body = self._body(ask, NOTHING)
+        outlet = ask.outlet
+        pour = None if outlet is None else Pour(outlet, ask.account)
         while True:
             permit.sent()
             try:
                 async with permit.workers.open("POST", PATH, body, ask.context, headers=_JSON) as response:
-                    async for batch in batches(permit.workers, response):
+                    async for batch in batches(permit.workers, response, pour):
                         permit.first()
                         for frame in batch:
                             self._note(ask, frame)

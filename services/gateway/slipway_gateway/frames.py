@@ -4,9 +4,11 @@ It knows where a frame ends and what stands in it. A frame that nobody changes i
 """
 
 import contextlib
+import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -88,20 +90,21 @@ class Cutter:
     """Cuts chunks of bytes, split anywhere, into whole frames, terminators included."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self.rest = b""
+        """What came after the last whole frame."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The frames that `chunk` completes."""
-        if not self._buffer and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+        if not self.rest and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
             return [chunk]  # as most come: one, whole
-        buffer = self._buffer + chunk if self._buffer else chunk
+        buffer = self.rest + chunk if self.rest else chunk
         out: list[bytes] = []
         start = 0
         while (end := _end(buffer, start)) >= 0:
             out.append(buffer[start:end])
             start = end
-        self._buffer = buffer[start:]
-        if len(self._buffer) > sse.MAX_FRAME_BYTES:
+        self.rest = buffer[start:]
+        if len(self.rest) > sse.MAX_FRAME_BYTES:
             raise errors.UpstreamFailed("The generator sent a frame without an end.")
         return out
 
@@ -115,12 +118,19 @@ MAX_TOGETHER = 16
 """Frames that leave in one write at most, so that a limit on tokens cuts close to where it stands."""
 
 
-async def batches(upstream: Upstream, answer: Answer) -> AsyncGenerator[list[Frame]]:
-    """The frames of `answer` as they come, those that came together in one list; `[DONE]` is the last of them.
+_SAYS = re.compile(rb'"(?:content|text|arguments|reasoning|reasoning_content)" ?: ?"[^"]')
+"""In a frame that brings something to read. The first one never waits for others."""
+Take = Callable[[Cutter, bytes], bytes]
+"""Takes bytes on, after those that lie in the cutter, and gives back what it did not take."""
+
+
+async def batches(upstream: Upstream, answer: Answer, take: Take | None = None) -> AsyncGenerator[list[Frame]]:
+    """The frames of `answer` as they come, those that came together in one list; `[DONE]` is the last of them. After the first token they may come a tick
+    late, and go to `take` as far as it takes them.
 
     An error event, an early end and a broken connection raise: a cut is never a clean end. What came before them is given first.
     """
-    cutter = Cutter()
+    cutter, begun = Cutter(), False
     try:
         while chunk := await answer.some():
             frames, failure = _cut(cutter, chunk)
@@ -130,6 +140,11 @@ async def batches(upstream: Upstream, answer: Answer) -> AsyncGenerator[list[Fra
                 raise failure
             if frames and frames[-1].done:
                 return
+            if not begun and any(_SAYS.search(frame.raw) for frame in frames):
+                begun = True
+                answer.relax()
+            if begun and take is not None:
+                answer.pour(partial(take, cutter))
     except WireError as error:
         raise upstream.failure(error) from error
     raise errors.UpstreamFailed("The generator's stream ended before its end.")

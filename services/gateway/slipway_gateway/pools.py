@@ -19,9 +19,9 @@ from slipway_gateway.answer import Answer
 from slipway_gateway.breaker import RetryBudget
 from slipway_gateway.concurrency import Adaptive
 from slipway_gateway.dial import Session
+from slipway_gateway.head import Body
 from slipway_gateway.pace import Pace
 from slipway_gateway.upstream import Bounds, Call, Upstream
-from slipway_gateway.wire import Body
 
 AVOIDED_SECONDS = 5.0
 """A worker whose call failed is asked last for this long, so that callers do not spend the budget of retries on it before its breaker opens."""

@@ -56,6 +56,12 @@ class GatewaySettings(ServiceSettings):
         le=60,
         description="a search or rerank that is late by this is asked a second time; 0: never. About their 95th percentile",
     )
+    tick_seconds: float = Field(
+        default=0.005,
+        ge=0,
+        le=0.1,
+        description="while many streams run, what comes of them after the first token is relayed once in this time, together; 0: each frame as it comes",
+    )
     keepalive_seconds: float = Field(default=10.0, gt=0, le=60, description="silence before the first frame after which a comment is sent")
     catalog_seconds: float = Field(default=5.0, gt=0, le=600, description="how long the list of models is believed")
     connections: int = Field(default=1024, ge=1, le=65536, description="open connections to all parts together")

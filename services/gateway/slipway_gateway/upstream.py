@@ -18,7 +18,7 @@ from slipway_shared.metrics import Metrics
 from slipway_gateway.answer import Answer, Dropped, Late, Silent, TooMuch, Unreachable, WireError
 from slipway_gateway.breaker import Breaker, Pass, RetryBudget
 from slipway_gateway.dial import Origin, Patience, Session
-from slipway_gateway.wire import Body
+from slipway_gateway.head import Body
 
 AWAY = (errors.UpstreamFailed, errors.Overloaded, errors.RateLimited, errors.DeadlineExceeded)
 """What a part that cannot serve now looks like: the pipeline may go on without it. Other errors are about the request itself."""

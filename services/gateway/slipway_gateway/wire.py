@@ -5,14 +5,15 @@ may serve again. It refuses to know redirects, cookies, proxies, compression and
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterable
+from typing import Any, cast
 
 import httptools
 
 from slipway_gateway.answer import Answer, Broken, Dropped, Late, Silent
-
-Body = bytes | AsyncIterable[bytes] | None
+from slipway_gateway.coalesce import Coalescer
+from slipway_gateway.head import Body
+from slipway_gateway.intake import Intake
 
 MAX_HEAD_BYTES = 64 << 10
 HIGH_WATER = 1 << 20
@@ -22,12 +23,14 @@ HIGH_WATER = 1 << 20
 class Connection(asyncio.Protocol):
     """A kept connection; one exchange at a time. `released` is called when it may serve again, or is gone: `alive` tells which."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, coalescer: Coalescer | None = None) -> None:
         self._loop = loop
+        self._coalescer = coalescer
         self._transport: asyncio.Transport | None = None
+        self._intake: Intake | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
-        self._headed = self._paused = False
+        self._headed = False
         self._head_bytes = self._header_bytes = 0
         self._heard = self._due = self._idle = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -67,19 +70,21 @@ class Connection(asyncio.Protocol):
     def cut(self) -> None:
         """Hangs up."""
         self.alive = False
+        if self._intake is not None:
+            self._intake.leave()
         if self._transport is not None:
             self._transport.abort()
 
     def resume(self, answer: Answer) -> None:
         """The reader of `answer` took what waited."""
-        if self._paused and self._answer is answer:
-            self._read_on()
+        if self._intake is not None and self._intake.paused and self._answer is answer:
+            self._heard = self._loop.time()
+            self._intake.hurry()
 
-    def _read_on(self) -> None:
-        self._paused = False
-        self._heard = self._loop.time()
-        if self.alive and self._transport is not None:
-            self._transport.resume_reading()
+    def relax(self, answer: Answer) -> None:
+        """What comes of `answer` may come up to a tick late from now on."""
+        if self._intake is not None and self._answer is answer and not self._unsent:
+            self._intake.relax()
 
     async def _send(self, body: AsyncIterable[bytes], length: int | None) -> None:
         """The body, no faster than it leaves; in chunks where nobody told its length. A source that fails ends the exchange with its error: half a body must
@@ -116,7 +121,7 @@ class Connection(asyncio.Protocol):
         if self._answer is None:
             return
         now = self._loop.time()
-        if self._paused:
+        if self._intake is not None and self._intake.paused:
             self._heard = now  # the silence is ours
         if now >= self._due:
             self._fail(Late("the exchange's time is over"))
@@ -128,7 +133,8 @@ class Connection(asyncio.Protocol):
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass of asyncio's
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of asyncio's
+        self._intake = Intake(self._transport, self._coalescer, self.data_received, self._broke)
         self.alive = True
 
     def data_received(self, data: bytes) -> None:
@@ -145,8 +151,13 @@ class Connection(asyncio.Protocol):
         if not self._headed and self._head_bytes > MAX_HEAD_BYTES:
             self._fail(Broken("the answer's head is too large"))
 
+    def _broke(self) -> None:
+        self._fail(Broken("the connection ended early"))
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
+        if self._intake is not None:
+            self._intake.leave()
         if self._answer is None:
             self.released()
         elif self._headed and exc is None and not self._answer.headers.keys() & {"content-length", "transfer-encoding"}:
@@ -186,9 +197,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""
-        if self._answer is not None and self._answer.came(piece) > HIGH_WATER and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._answer is not None and self._answer.came(piece) > HIGH_WATER and self._intake is not None and not self._intake.paused:
+            self._intake.pause()
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
@@ -201,10 +211,9 @@ class Connection(asyncio.Protocol):
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        if self._paused:
-            self._read_on()
-        unsent = self._upload is not None and not self._upload.done()
-        if unsent or not self._parser.should_keep_alive():
+        if self._intake is not None:
+            self._intake.hurry()
+        if self._unsent or not self._parser.should_keep_alive():
             self._end_upload()
             self.alive = False
             if self._transport is not None:
@@ -221,6 +230,10 @@ class Connection(asyncio.Protocol):
             answer.ended(error)
             self.released()
 
+    @property
+    def _unsent(self) -> bool:
+        return self._upload is not None and not self._upload.done()
+
     def _end_upload(self) -> None:
         if self._upload is not None and self._upload is not asyncio.current_task():
             self._upload.cancel()
@@ -228,17 +241,3 @@ class Connection(asyncio.Protocol):
 
     def released(self) -> None:
         """Set by whoever keeps connections."""
-
-
-def request_head(method: str, target: str, authority: str, headers: Mapping[str, str], body: Body) -> bytes:
-    """The head of a request. Raises ValueError where a value would end its line."""
-    head, lines = f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n", 2 + len(headers)
-    for name, value in headers.items():
-        head += f"{name}: {value}\r\n"
-    if head.count("\n") != lines or head.count("\r") != lines or " " in target:
-        raise ValueError("A header's value or a path holds a line break or a blank.")
-    if isinstance(body, bytes):
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode("latin-1")
-    if body is not None and "content-length" not in headers:
-        head += "transfer-encoding: chunked\r\n"
-    return f"{head}\r\n".encode("latin-1")

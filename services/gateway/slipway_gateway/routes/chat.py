@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 from slipway_shared import errors
 from slipway_shared.dialect.chat import ChatCompletion, ChatRequest
+from slipway_shared.joining import outlet_of
 from slipway_shared.middleware import headers_of
 
 from slipway_gateway.account import Accounts
@@ -31,7 +33,7 @@ def chat_routes(desk: Desk, pipeline: Pipeline, accounts: Accounts, idempotency:
         ask = await desk.read(request, body)
         headers = desk.truth(ask, limits=ask.request.stream)  # what is left is known better when a whole answer's account is closed
         if ask.request.stream and key is None:
-            frames = _within_limits(pipeline.stream(ask), ask, accounts)
+            frames = _within_limits(pipeline.stream(replace(ask, outlet=outlet_of(request.scope))), ask, accounts)
             return EventStream(
                 frames, headers=headers, keepalive_seconds=desk.keepalive_seconds, ended=lambda: accounts.close_behind(ask.account)
             )
