@@ -15,6 +15,7 @@ import numpy as np
 from slipway_shared import errors
 
 from slipway_generator.engine import EngineLoad
+from slipway_generator.engines.llamacpp.arrivals import Arrivals
 from slipway_generator.engines.llamacpp.context import Context, DecodeFailed
 from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.holding import ready
@@ -54,13 +55,11 @@ class Scheduler:
         self._limits = limits
         self._flush = flush
         self._log = log
-        self._lock = threading.Condition()
-        self._arriving: list[Seated] = []
+        self._arrivals = Arrivals()
         self._waiting: list[Seated] = []
         self._running: list[Seated] = []
         self._leaving: list[Seated] = []
-        self.turns = Turns(context, self._notify)
-        self._closing = False
+        self.turns = Turns(context, self._arrivals.wake)
         self._failures = 0
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._live, name="decode", daemon=True)
@@ -73,34 +72,29 @@ class Scheduler:
         """Queue a sequence; raises Overloaded when the queue is full, ContextOverflow when it could never run."""
         if not self._memory.fits_ever(sequence):
             raise errors.ContextOverflow(f"The request needs {sequence.need} tokens of memory; this generator has {self._memory.total}.")
-        with self._lock:
-            if self._closing or self._problem is not None:
-                raise errors.Overloaded("The engine is stopping; try again.", code="engine_failed")
-            queued = len(self._waiting) + len(self._arriving)
-            if queued >= self._limits.waiting + max(0, self._limits.sequences - len(self._running)):
-                raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + queued / 8)
-            self._arriving.append(sequence)
-            self._lock.notify()
+        self._arrivals.put(sequence, self._check_room)
+
+    def _check_room(self) -> None:
+        if self._arrivals.closing or self._problem is not None:
+            raise errors.Overloaded("The engine is stopping; try again.", code="engine_failed")
+        queued = len(self._waiting) + len(self._arrivals)
+        if queued >= self._limits.waiting + max(0, self._limits.sequences - len(self._running)):
+            raise errors.QueueFull("The queue is full; try again.", retry_after_seconds=1.0 + queued / 8)
 
     def cancel(self, sequence: Seated) -> None:
         """The caller left; the sequence is gone before the next step."""
         sequence.cancelled = True
-        self._notify()
-
-    def _notify(self) -> None:
-        with self._lock:
-            self._lock.notify()
+        self._arrivals.wake()
 
     def load(self) -> EngineLoad:
         """What runs now. Counts are read without the lock: each is right by itself."""
         held = sum(sequence.done for sequence in list(self._running))
-        waiting = len(self._waiting) + len(self._arriving)
+        waiting = len(self._waiting) + len(self._arrivals)
         return EngineLoad(len(self._running), waiting, min(1.0, held / self._memory.total), self._problem, self._memory.kept_bytes)
 
     def close(self) -> None:
         """End every sequence and the thread."""
-        self._closing = True
-        self._notify()
+        self._arrivals.close()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -125,12 +119,8 @@ class Scheduler:
 
     def _collect(self) -> bool:
         """Wait for work; False when it is time to end."""
-        with self._lock:
-            while not self._closing and not (self._arriving or self._waiting or self._running or self.turns.pending):
-                self._lock.wait()
-            self._waiting += self._arriving
-            self._arriving.clear()
-            return not self._closing
+        self._waiting += self._arrivals.collect(lambda: bool(self._waiting or self._running or self.turns.pending), self._limits.sequences)
+        return not self._arrivals.closing
 
     def _sweep(self) -> None:
         """Drop who left or is overdue."""
