@@ -43,8 +43,8 @@ class Line(Protocol):
         """What waited was taken."""
         ...
 
-    def relax(self, answer: "Answer") -> None:
-        """What comes of it may come up to a tick late from now on, together with what comes meanwhile."""
+    def relax(self, answer: "Answer", *, slow: bool) -> None:
+        """What comes of it may come up to a tick late from now on, together with what comes meanwhile; `slow`: a few ticks."""
         ...
 
     def cut(self) -> None:
@@ -118,10 +118,10 @@ class Answer:
         """The whole body where it came as most come: with its head, in one piece, of at most `most` bytes."""
         return self._pieces.pop() if self._whole and len(self._pieces) == 1 and self._size <= most else None
 
-    def relax(self) -> None:
-        """Its bytes may come up to a tick late from now on (where the connection has one), together with those of others."""
+    def relax(self, *, slow: bool = False) -> None:
+        """Its bytes may come up to a tick late from now on (where the connection has one), together with those of others; `slow`: a few ticks."""
         if not self._whole and self._error is None:
-            self._line.relax(self)
+            self._line.relax(self, slow=slow)
 
     def pour(self, sink: Sink) -> None:
         """What comes goes to `sink`, as long as it takes it, without waking whoever awaits `some`; where something lies here already, that comes first, and

@@ -17,6 +17,8 @@ FEWEST = 4
 """Of fewer streams each frame is relayed at once, however fast they come."""
 WINDOW_SECONDS = 0.05
 """How long readings are counted before they decide."""
+SLOW = 4
+"""Ticks after which those are read that are looked at in groups anyway."""
 MOST = 256
 """Sockets that one call to the system tells of; what is left is told by the next."""
 
@@ -32,11 +34,6 @@ class Coalescer:
         self._timer: asyncio.TimerHandle | None = None
         self._watching = False
         self._since, self._readings = 0.0, 0
-
-    @classmethod
-    def where_possible(cls, loop: asyncio.AbstractEventLoop, tick_seconds: float) -> "Coalescer | None":
-        """None where the system has no epoll, or `tick_seconds` is 0."""
-        return cls(loop, tick_seconds) if tick_seconds and hasattr(select, "epoll") else None
 
     @property
     def ticking(self) -> bool:
@@ -105,3 +102,14 @@ class Coalescer:
         rate = self._readings * self._tick_seconds / passed
         self._since, self._readings = now, 0
         return rate
+
+
+Coalescers = tuple[Coalescer | None, Coalescer | None]
+"""For streams that are relayed as they are read, and for those that are looked at in groups."""
+
+
+def coalescers(loop: asyncio.AbstractEventLoop, tick_seconds: float) -> Coalescers:
+    """None where the system has no epoll, or `tick_seconds` is 0."""
+    if not tick_seconds or not hasattr(select, "epoll"):
+        return None, None
+    return Coalescer(loop, tick_seconds), Coalescer(loop, SLOW * tick_seconds)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from slipway_gateway.answer import Answer, Late, Unreachable
-from slipway_gateway.coalesce import Coalescer
+from slipway_gateway.coalesce import Coalescers, coalescers
 from slipway_gateway.head import Body, request_head
 from slipway_gateway.wire import Connection
 
@@ -59,7 +59,7 @@ class Session:
     def __init__(self, connections: int, *, tick_seconds: float = 0.0) -> None:
         self._most = connections
         self._tick_seconds = tick_seconds
-        self._coalescer: Coalescer | None = None
+        self._coalescers: Coalescers = (None, None)
         self._open: set[Connection] = set()
         self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -71,14 +71,15 @@ class Session:
     async def __aenter__(self) -> "Session":
         self._dialling = asyncio.Semaphore(DIALS_AT_ONCE)
         self._loop = asyncio.get_running_loop()  # once: asking is a call of the system each time
-        self._coalescer = Coalescer.where_possible(self._loop, self._tick_seconds)
+        self._coalescers = coalescers(self._loop, self._tick_seconds)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for connection in list(self._open):
             connection.cut()
-        if self._coalescer is not None:
-            self._coalescer.close()
+        for one in self._coalescers:
+            if one is not None:
+                one.close()
         await asyncio.sleep(0)
 
     def request(
@@ -129,7 +130,7 @@ class Session:
             raise RuntimeError("the session is not open")
         if origin.secure and self._tls is None:
             self._tls = ssl.create_default_context()
-        connection = Connection(loop, self._coalescer)
+        connection = Connection(loop, self._coalescers)
         try:
             async with asyncio.timeout_at(None if due == float("inf") else due), self._dialling:
                 await self._connect(connection, origin, patience.connect, loop)

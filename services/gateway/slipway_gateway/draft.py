@@ -25,12 +25,13 @@ Count = Callable[[Outcome], None]
 
 class Drafts:
     """Asks the pool that a request was admitted to, and before the first byte those that may take its place. `instead` gives the outcome that stands in
-    for generators that are away, or raises their error; `count` sees every outcome."""
+    for generators that are away, or raises their error; `count` sees every outcome. `guarded`: what streams is looked at in groups."""
 
-    def __init__(self, reader_tokens: int, instead: Instead, count: Count) -> None:
+    def __init__(self, reader_tokens: int, instead: Instead, count: Count, *, guarded: bool) -> None:
         self._reader_tokens = reader_tokens
         self._instead = instead
         self._count = count
+        self._guarded = guarded
 
     async def complete(self, ask: Ask, evidence: Evidence) -> bytes:
         """The generator's completion, nothing changed."""
@@ -140,7 +141,7 @@ class Drafts:
             permit.sent()
             try:
                 async with permit.workers.open("POST", PATH, self._body(ask, evidence), ask.context, headers=_JSON) as response:
-                    async for frame in relay(permit.workers, response):
+                    async for frame in relay(permit.workers, response, slow=self._guarded):
                         permit.first()
                         self._note(ask, frame)
                         yield frame

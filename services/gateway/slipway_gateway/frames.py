@@ -124,7 +124,7 @@ Take = Callable[[Cutter, bytes], bytes]
 """Takes bytes on, after those that lie in the cutter, and gives back what it did not take."""
 
 
-async def batches(upstream: Upstream, answer: Answer, take: Take | None = None) -> AsyncGenerator[list[Frame]]:
+async def batches(upstream: Upstream, answer: Answer, take: Take | None = None, *, slow: bool = False) -> AsyncGenerator[list[Frame]]:
     """The frames of `answer` as they come, those that came together in one list; `[DONE]` is the last of them. After the first token they may come a tick
     late, and go to `take` as far as it takes them.
 
@@ -142,7 +142,7 @@ async def batches(upstream: Upstream, answer: Answer, take: Take | None = None) 
                 return
             if not begun and any(_SAYS.search(frame.raw) for frame in frames):
                 begun = True
-                answer.relax()
+                answer.relax(slow=slow)
             if begun and take is not None:
                 answer.pour(partial(take, cutter))
     except WireError as error:
@@ -165,9 +165,9 @@ def _cut(cutter: Cutter, chunk: bytes) -> tuple[list[Frame], errors.SlipwayError
     return frames, None
 
 
-async def relay(upstream: Upstream, answer: Answer) -> AsyncGenerator[Frame]:
-    """The same frames one by one."""
-    async for batch in batches(upstream, answer):
+async def relay(upstream: Upstream, answer: Answer, *, slow: bool = False) -> AsyncGenerator[Frame]:
+    """The same frames one by one. `slow`: they are looked at in groups, and may come a few ticks late."""
+    async for batch in batches(upstream, answer, slow=slow):
         for frame in batch:
             yield frame
 

@@ -7,34 +7,39 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from slipway_gateway.coalesce import Coalescer
+from slipway_gateway.coalesce import Coalescer, Coalescers
 
 READ_BYTES = 1 << 16
+READINGS = 16
+"""Times that a socket is read in one tick, while it gives as much as is taken: what comes in bulk is not slowed down."""
 
 
 class Intake:
     """Reads for `receive`. `broke` is called where reading failed on the tick; the end of what comes is always told by the transport."""
 
-    __slots__ = ("_broke", "_coalescer", "_fd", "_receive", "_transport", "paused")
+    __slots__ = ("_broke", "_coalescer", "_coalescers", "_fd", "_receive", "_transport", "paused")
 
     def __init__(
-        self, transport: asyncio.Transport, coalescer: Coalescer | None, receive: Callable[[bytes], None], broke: Callable[[], None]
+        self, transport: asyncio.Transport, coalescers: Coalescers, receive: Callable[[bytes], None], broke: Callable[[], None]
     ) -> None:
         self._transport = transport
         # Under TLS what is read from the socket is not what was said.
-        self._coalescer = None if transport.get_extra_info("sslcontext") else coalescer
+        self._coalescers = (None, None) if transport.get_extra_info("sslcontext") else coalescers
+        self._coalescer: Coalescer | None = None
         self._receive = receive
         self._broke = broke
         self._fd = -1  # a descriptor of our own for the same socket, while it is the tick's: the transport may close its own at any time
         self.paused = False
 
-    def relax(self) -> None:
-        """From now on bytes may come up to a tick late."""
-        if self._coalescer is None or self._fd >= 0 or self.paused or self._transport.is_closing():
+    def relax(self, *, slow: bool) -> None:
+        """From now on bytes may come up to a tick late; `slow`: a few ticks."""
+        coalescer = self._coalescers[slow]
+        if coalescer is None or self._fd >= 0 or self.paused or self._transport.is_closing():
             return
         self._transport.pause_reading()
         self._fd = os.dup(self._transport.get_extra_info("socket").fileno())
-        self._coalescer.add(self._fd, self._take)
+        self._coalescer = coalescer
+        coalescer.add(self._fd, self._take)
 
     def hurry(self) -> None:
         """Bytes are told of as they come again, also after `pause`."""
@@ -61,15 +66,18 @@ class Intake:
             self._fd = -1
 
     def _take(self) -> None:
-        try:
-            data = os.read(self._fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            self.leave()
-            self._broke()
-            return
-        if data:
+        for _ in range(READINGS):
+            try:
+                data = os.read(self._fd, READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.leave()
+                self._broke()
+                return
+            if not data:
+                self.hurry()
+                return
             self._receive(data)
-        else:
-            self.hurry()
+            if len(data) < READ_BYTES or self._fd < 0:
+                return

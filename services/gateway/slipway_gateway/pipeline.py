@@ -47,7 +47,7 @@ class Pipeline:
         self._metrics = metrics
         self._safety = safety
         self._sources = Sources(leaves, metrics, candidates=settings.candidates, reranks=parts.reranker is not None)
-        self._drafts = Drafts(settings.reader_tokens, self._instead, self._count)
+        self._drafts = Drafts(settings.reader_tokens, self._instead, self._count, guarded=safety.present)
 
     async def complete(self, ask: Ask) -> bytes:
         """The whole answer as a chat completion."""

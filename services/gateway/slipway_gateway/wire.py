@@ -11,7 +11,7 @@ from typing import Any, cast
 import httptools
 
 from slipway_gateway.answer import Answer, Broken, Dropped, Late, Silent
-from slipway_gateway.coalesce import Coalescer
+from slipway_gateway.coalesce import Coalescers
 from slipway_gateway.head import Body
 from slipway_gateway.intake import Intake
 
@@ -23,9 +23,9 @@ HIGH_WATER = 1 << 20
 class Connection(asyncio.Protocol):
     """A kept connection; one exchange at a time. `released` is called when it may serve again, or is gone: `alive` tells which."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, coalescer: Coalescer | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, coalescers: Coalescers = (None, None)) -> None:
         self._loop = loop
-        self._coalescer = coalescer
+        self._coalescers = coalescers
         self._transport: asyncio.Transport | None = None
         self._intake: Intake | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -81,10 +81,10 @@ class Connection(asyncio.Protocol):
             self._heard = self._loop.time()
             self._intake.hurry()
 
-    def relax(self, answer: Answer) -> None:
-        """What comes of `answer` may come up to a tick late from now on."""
+    def relax(self, answer: Answer, *, slow: bool) -> None:
+        """What comes of `answer` may come up to a tick late from now on; `slow`: a few ticks."""
         if self._intake is not None and self._answer is answer and not self._unsent:
-            self._intake.relax()
+            self._intake.relax(slow=slow)
 
     async def _send(self, body: AsyncIterable[bytes], length: int | None) -> None:
         """The body, no faster than it leaves; in chunks where nobody told its length. A source that fails ends the exchange with its error: half a body must
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of asyncio's
-        self._intake = Intake(self._transport, self._coalescer, self.data_received, self._broke)
+        self._intake = Intake(self._transport, self._coalescers, self.data_received, self._broke)
         self.alive = True
 
     def data_received(self, data: bytes) -> None:

@@ -153,7 +153,7 @@ class _Completions:
             permit.sent()
             try:
                 async with permit.workers.open("POST", PATH, orjson.dumps(document), context, headers=_JSON) as response:
-                    async for frame in relay(permit.workers, response):
+                    async for frame in relay(permit.workers, response, slow=self._safety.present):
                         permit.first()
                         if (usage := frame.usage) is not None:
                             account.exact(usage)
