@@ -220,3 +220,40 @@ async def test_an_engine_that_keeps_failing_says_so(opening: Any, monkeypatch: p
         assert opened.engine.load().problem
         with pytest.raises(errors.Overloaded):
             await run(opened, ask(opened, "fox"))
+
+
+async def test_a_slot_that_still_holds_the_beginning_is_taken_again_by_its_tenant_alone(
+    opening: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slipway_generator.engines.llamacpp.context import Context
+
+    restored: list[int] = []
+    restore = Context.restore
+
+    def noting(self: Context, slot: int, state: Any) -> bool:
+        restored.append(slot)
+        return restore(self, slot, state)
+
+    monkeypatch.setattr(Context, "restore", noting)
+    async with opening() as opened, opening(prefix_entries=0) as cold:
+        request = ask(opened, PASSAGES + "fox", tenant="one")
+        first, _ = await run(opened, request)
+        longer = ask(opened, PASSAGES + "fox and dog", tenant="one")
+        again, counts = await run(opened, longer)
+        assert counts.cached > len(request.prompt) // 2
+        assert not restored, "nothing was copied"
+        assert (first, again) == ((await run(cold, request))[0], (await run(cold, longer))[0])
+        _, stranger = await run(opened, ask(opened, PASSAGES + "fox", tenant="two"))
+        assert stranger.cached == 0
+
+
+async def test_a_stream_says_what_the_whole_answer_says_with_a_delta_a_token(opening: Any) -> None:
+    async with opening(speculate=True) as drafting:
+        fox = drafting.tokenizer.encode(" fox")[0]
+        forced = Sampling(logit_bias=((fox, 100.0),))
+        whole, counts = await run(drafting, ask(drafting, "a", tokens=50, sampling=forced))
+        assert counts.accepted > 0
+        deltas = [delta async for delta in drafting.engine.generate(ask(drafting, "a", tokens=50, sampling=forced, stream=True))]
+        assert tuple(token for delta in deltas for token in delta.tokens) == whole
+        assert "".join(delta.text for delta in deltas) == " fox" * 50
+        assert all(len(delta.tokens) == 1 for delta in deltas if delta.finish is None)

@@ -54,7 +54,8 @@ class Constraint:
 class GenerateRequest:
     """One sequence to generate. `logprobs`: None, or how many alternatives to report beside each token; `prompt_logprobs` likewise for the prompt.
 
-    `tenant` salts the prefix cache. `priority`: lower is sooner. `deadline` is on `time.monotonic()`'s clock.
+    `tenant` salts the prefix cache. `priority`: lower is sooner. `deadline` is on `time.monotonic()`'s clock. `stream`: somebody reads along, and likes words that
+    come evenly.
     """
 
     id: str
@@ -69,6 +70,7 @@ class GenerateRequest:
     priority: int = 0
     deadline: float | None = None
     adapter: str | None = None
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Delta:
     """What a sequence gained: `tokens`, and `text`, which lags behind them while it may still become a stop string or a cut character.
 
     The last delta carries `finish`, `counts` and `timing`. The first carries `prompt_logprobs` (None for the first token) when they were asked for.
+    `places`: how many tokens the step could have brought; where that is more than one, a stream's delta carries `pieces`, the text of each token.
     """
 
     text: str = ""
@@ -113,6 +116,8 @@ class Delta:
     counts: Counts | None = None
     timing: Timing | None = None
     prompt_logprobs: tuple[TokenLogprob | None, ...] | None = None
+    places: int = 1
+    pieces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ async def plan_chat(
             priority=body.priority,
             deadline=deadline(opened, context),
             adapter=adapter,
+            stream=body.stream,
         )
         for index in range(body.n)
     ]

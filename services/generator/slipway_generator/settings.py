@@ -41,6 +41,9 @@ class Settings(ServiceSettings):
     prompt_lookup: bool = Field(
         default=True, description="llama.cpp: draft by prompt lookup first; false leaves it to the draft model alone"
     )
+    even: bool = Field(
+        default=True, description="streams: words that one step yields together are spread over the time until the next step's"
+    )
     draft_model: str | None = Field(
         default=None,
         description="llama.cpp: folder of a smaller flavor with the same vocabulary, which drafts where prompt lookup finds nothing",

@@ -48,6 +48,9 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+Body = Callable[[int, int], dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """`body` makes the request of one stream in one round; `path` is where it goes. `schema` marks constrained answers."""
@@ -55,14 +58,14 @@ class Case:
     name: str
     streams: int
     path: str
-    body: Callable[[int, int], dict[str, Any]]
+    body: Body
     schema: bool = False
 
 
 def all_cases(streams: tuple[int, ...], tokens: int, ends: dict[str, int]) -> list[Case]:
     """Every case at every number of streams; `ends` biases the end tokens away, so that all peers generate `tokens`."""
 
-    def plain(words: int, *, copies: bool = False) -> Callable[[int, int], dict[str, Any]]:
+    def plain(words: int, *, copies: bool = False) -> Body:
         def body(round_number: int, stream: int) -> dict[str, Any]:
             text = prose(words, seed=round_number * 1009 + stream * 31 + words)
             prompt = f"{text} {text} {' '.join(text.split()[:8])}" if copies else text
@@ -86,7 +89,12 @@ def all_cases(streams: tuple[int, ...], tokens: int, ends: dict[str, int]) -> li
     legacy, chat = "/v1/completions", "/v1/chat/completions"
     made = [("short", legacy, plain(24)), ("long", legacy, plain(260)), ("copy", legacy, plain(90, copies=True)),
             ("shared", legacy, shared), ("warm", legacy, warm), ("json", chat, constrained)]  # fmt: skip
-    return [Case(name, count, path, body, name == "json") for count in streams for name, path, body in made]
+    return [Case(name, count, path, _numbered(body, count), name == "json") for count in streams for name, path, body in made]
+
+
+def _numbered(body: Body, count: int) -> Body:
+    """Rounds of other numbers for each number of streams: no prompt comes twice, because a server may keep what it has read."""
+    return lambda round_number, stream: body(100_000 * count + round_number, stream)
 
 
 def prose(words: int, *, seed: int) -> str:

@@ -4,10 +4,12 @@ It refuses to know what is delivered beyond that a delta may be the last.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
 
 from slipway_generator.engine import Delta
+from slipway_generator.engines.pacing import Pacing
 from slipway_generator.engines.sequence import Sequence
 
 Item = Delta | Exception
@@ -17,10 +19,13 @@ GATHER_TURNS = 4
 
 
 class Delivery:
-    """The mailboxes of one engine. `deliver` and `flush` belong to the engine's thread, the rest to the event loop."""
+    """The mailboxes of one engine. `deliver` and `flush` belong to the engine's thread, the rest to the event loop. `even`: streams are paced."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, even: bool = False) -> None:
         self._loop = asyncio.get_running_loop()
+        self._pacing = Pacing[Sequence](self._put)
+        self._even = even
+        self._flushed = time.monotonic()
         self._mailboxes: dict[Sequence, _Mailbox] = {}
         self._outgoing: list[tuple[Sequence, Item]] = []
 
@@ -32,8 +37,10 @@ class Delivery:
         """Send what one step had for all its callers."""
         if self._outgoing:
             items, self._outgoing = self._outgoing, []
+            now = time.monotonic()
+            seconds, self._flushed = now - self._flushed if self._even else 0.0, now
             try:
-                self._loop.call_soon_threadsafe(self._hand_out, items)
+                self._loop.call_soon_threadsafe(self._pacing.take, items, seconds)
             except RuntimeError:
                 return  # the event loop is gone, and every caller with it
 
@@ -59,11 +66,10 @@ class Delivery:
             if delta.finish is not None:
                 return
 
-    def _hand_out(self, items: list[tuple[Sequence, Item]]) -> None:
-        for sequence, item in items:
-            mailbox = self._mailboxes.get(sequence)
-            if mailbox is not None:
-                mailbox.put(item)
+    def _put(self, sequence: Sequence, item: Item) -> None:
+        mailbox = self._mailboxes.get(sequence)
+        if mailbox is not None:
+            mailbox.put(item)
 
 
 class _Mailbox:

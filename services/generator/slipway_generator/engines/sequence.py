@@ -165,12 +165,12 @@ class Sequence:
         self._force(tokens, text, max(burst, 1 - len(tokens)))
         if self.finish is not None:
             text.append(self.spelling.finish())
-        return self._delta("".join(text), tokens, scores)
+        return self._delta(text, tokens, scores)
 
     def empty(self) -> Delta:
         """The only delta of a request for zero tokens."""
         self.finish = "length"
-        return self._delta("", [], [])
+        return self._delta([], [], [])
 
     def _draw(self, row: Row, at: int) -> int:
         if at < len(self._sources):
@@ -236,11 +236,13 @@ class Sequence:
                 self._judged.judge(self.length, len(self.draft), right)
         self.done += right
 
-    def _delta(self, text: str, tokens: list[int], scores: list[TokenLogprob]) -> Delta:
+    def _delta(self, pieces: list[str], tokens: list[int], scores: list[TokenLogprob]) -> Delta:
+        text, places = "".join(pieces), max(1 + len(self.draft), len(tokens)) if self.request.stream else 1
         first = self.generated == len(tokens)
         prompt_logprobs = tuple(self.prompt_logprobs) if first and self.prompt_logprobs is not None else None
         if self.finish is None:
-            return Delta(text, tuple(tokens), tuple(scores), prompt_logprobs=prompt_logprobs)
+            spread = tuple(pieces) if places > 1 else ()
+            return Delta(text, tuple(tokens), tuple(scores), prompt_logprobs=prompt_logprobs, places=places, pieces=spread)
         started = self.started or self.arrived
         timing = Timing(started - self.arrived, (self.first_token or time.monotonic()) - started)
         counts = Counts(len(self.request.prompt), self.generated, self.shared, self.drafted, self.accepted)

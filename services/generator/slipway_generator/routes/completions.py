@@ -61,6 +61,7 @@ async def _plan(opened: Opened, body: CompletionRequest, context: RequestContext
                 priority=body.priority,
                 deadline=deadline(opened, context),
                 adapter=adapter,
+                stream=body.stream,
             )
             for index in range(body.n)
         ]

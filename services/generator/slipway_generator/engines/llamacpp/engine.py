@@ -72,7 +72,7 @@ class LlamaCppEngine:
         await asyncio.to_thread(self._compute_apart, self._context, "model")
         memory = KvMemory(self._context, slots=slots, prefixes=PrefixCache(settings.prefix_entries, settings.prefix_mb << 20))
         limits = Limits(settings.max_sequences, settings.max_waiting, rows, settings.prefill_chunk)
-        self._delivery = Delivery()
+        self._delivery = Delivery(even=settings.even)
         self._drafter = await asyncio.to_thread(self._open_drafter, limits.draft_sequences, settings.batch_tokens)
         self._scheduler = Scheduler(self._context, memory, limits, self._delivery.flush, self._log, self._drafter)
         self._scheduler.start()

@@ -4,7 +4,7 @@ It knows the KV memory, the ledger and the prefix cache, and keeps the three in 
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from slipway_generator.engines.llamacpp.context import Context
 from slipway_generator.engines.llamacpp.ledger import Ledger
 from slipway_generator.engines.llamacpp.prefix import MIN_SHARED, Entry, PrefixCache, Tokens, common
 from slipway_generator.engines.llamacpp.seat import Seated
+from slipway_generator.engines.sequence import Salt
+
+NOTHING: tuple[Salt | None, Tokens] = (None, np.empty(0, dtype=np.int32))
 
 
 class KvMemory:
@@ -21,6 +24,7 @@ class KvMemory:
         self._context = context
         self._ledger = Ledger(context.cells)
         self._slots = list(range(slots))  # a heap: the lowest first
+        self._left: dict[int, tuple[Salt, Tokens]] = {}  # what a free slot still holds, where its cells are nobody else's
         self._prefixes = prefixes
 
     @property
@@ -58,7 +62,9 @@ class KvMemory:
             entry = None
         if self._ledger.free < sequence.need - shared:
             return False
-        sequence.slot = heapq.heappop(self._slots)
+        stays = self._sit(sequence, at_least=max(shared, kept if entry is not None else 0))
+        if stays:
+            neighbour, entry, shared = None, None, stays
         held = np.empty(0, dtype=np.int32)
         if neighbour is not None:
             held = neighbour.cells[:shared]
@@ -79,17 +85,21 @@ class KvMemory:
         if self._prefixes.wants(sequence.salt, tokens):
             self._context.cut(sequence.slot, sequence.done)
             self._prefixes.add(Entry(sequence.salt, tokens.copy(), self._context.save(sequence.slot)))
-        self._context.cut(sequence.slot, 0)
+        stays = not self._context.pooled and self._prefixes.limit > 0
+        self._context.cut(sequence.slot, sequence.done if stays else 0)
+        if stays:
+            self._left[sequence.slot] = sequence.salt, tokens.copy()
         self._vacate(sequence)
 
-    def compact(self, running: Iterable[Seated]) -> None:
+    def compact(self, running: Collection[Seated]) -> None:
         """Move sequences into lower slots until there is no gap: with cells of their own, only neighbouring slots share a pass over the weights."""
-        if self._context.pooled:
+        if self._context.pooled or len(running) < 2:
             return
         for sequence in sorted(running, key=lambda one: one.slot, reverse=True):
             if not self._slots or self._slots[0] > sequence.slot:
                 return
             target = heapq.heapreplace(self._slots, sequence.slot)
+            self._empty(target)
             if sequence.done:
                 self._context.move(sequence.slot, target)
                 self._context.cut(sequence.slot, 0)
@@ -101,11 +111,37 @@ class KvMemory:
             if sequence.slot >= 0:
                 self._vacate(sequence)
         self._prefixes.clear()
+        self._left.clear()
         self._context.clear()
 
     def trim(self, sequence: Seated) -> None:
         """Forget rows of `sequence` that turned out wrong."""
         self._context.cut(sequence.slot, sequence.done)
+
+    def _sit(self, sequence: Seated, *, at_least: int) -> int:
+        """Take a slot: one that still holds a beginning of the prompt as long as `at_least` (how long is returned: no cell is copied), else the lowest, emptied."""
+        best, length = self._slots[0], 0
+        if self._may_share(sequence):
+            prompt = _prompt(sequence)
+            for slot in self._slots:
+                salt, tokens = self._left.get(slot, NOTHING)
+                if salt == sequence.salt and (stays := min(common(tokens, prompt), len(prompt) - 1)) > length:
+                    best, length = slot, stays
+        if length < max(at_least, MIN_SHARED):
+            best, length = self._slots[0], 0
+        self._slots.remove(best)
+        heapq.heapify(self._slots)
+        sequence.slot = best
+        if length:
+            del self._left[best]
+            self._context.cut(best, length)
+        else:
+            self._empty(best)
+        return length
+
+    def _empty(self, slot: int) -> None:
+        if self._left.pop(slot, None) is not None:
+            self._context.cut(slot, 0)
 
     def _neighbour(self, sequence: Seated, running: Iterable[Seated]) -> tuple[Seated | None, int]:
         """The running sequence whose cells can be shared furthest; the last prompt token is always computed, for its logits."""

@@ -35,7 +35,7 @@ class OnnxEngine:
         self._delivery: Delivery | None = None
 
     async def start(self) -> None:
-        self._delivery = Delivery()
+        self._delivery = Delivery(even=self._settings.even)
         settings = self._settings
         try:
             together = await asyncio.to_thread(choose_together, self._native, settings.onnx_batch, settings.max_sequences)
