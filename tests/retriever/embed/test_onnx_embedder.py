@@ -92,13 +92,13 @@ def test_long_texts_are_cut_and_vectors_have_length_one(minilm: ModelFolder, mod
 def test_a_damaged_cache_is_made_anew_and_never_read(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path / "model", "mean")
     cache = tmp_path / "cache"
-    OnnxEmbedder(folder, "int8", cache, 1)
+    OnnxEmbedder(folder, "int8", cache, 1, "onnxruntime")
     files = sorted(cache.glob("*.onnx"))
     assert len(files) == 2, "one graph for batches, one for single queries"
     good = [file.read_bytes() for file in files]
     for file in files:
         file.write_bytes(file.read_bytes()[:-100] + bytes(100))
-    OnnxEmbedder(folder, "int8", cache, 1)
+    OnnxEmbedder(folder, "int8", cache, 1, "onnxruntime")
     assert [path.read_bytes() for path in sorted(cache.glob("*.onnx"))] == good
     assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
 

@@ -91,9 +91,12 @@ def test_a_row_gives_the_same_whatever_it_was_batched_with() -> None:
 def test_what_is_asked_for_is_opened() -> None:
     assert isinstance(open_session(MODEL, "onnxruntime", 1), RowsApart)
     assert isinstance(open_session(MODEL, "openvino", 1), OpenVinoSession)
-    auto = open_session(MODEL, "auto", 1, small=MODEL)
-    assert isinstance(auto, BySize)
-    assert auto.choice == choose("auto")
+    assert isinstance(open_session(MODEL, "onnxruntime", 1, small=lambda: MODEL), BySize)
+    assert open_session(MODEL, "auto", 1, small=lambda: MODEL).choice == choose("auto")
+
+
+def test_the_graph_for_small_passes_is_asked_for_only_where_it_is_used() -> None:
+    assert isinstance(open_session(MODEL, "openvino", 1, small=lambda: pytest.fail("nobody needs it")), OpenVinoSession)
 
 
 def test_a_thread_that_compiled_still_takes_signals() -> None:

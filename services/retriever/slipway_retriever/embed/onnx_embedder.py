@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 from slipway_shared.encoding.choice import Choice, EngineMissing, EngineName
-from slipway_shared.encoding.session import open_session
+from slipway_shared.encoding.session import open_session, warm
 
 from slipway_retriever.embed.embedder import Vectors
 from slipway_retriever.embed.model_folder import ModelFolder, weights
@@ -22,13 +22,17 @@ from slipway_retriever.embed.shape import ModelMissing
 CONVERSION = 2
 """Part of every digest: raise it when the conversion changes what comes out."""
 
+QUERY_WIDTHS = (12, 16, 20, 8, 24, 28, 32, 40, 48, 4, 56, 64)
+"""Padded tokens of single queries, the likeliest first: an engine that compiles shapes does so before anybody waits."""
+WARM_SECONDS = 3.0
+
 Precision = Literal["int8", "fp32"]
 
 
 class OnnxEmbedder:
     """One model folder with weights of one precision. Construction converts (once, some seconds) or reads the cache; raises ModelMissing.
 
-    In int8 there are two graphs: single queries, which rank everything else, are computed by the more exact one.
+    In int8 on ONNX Runtime there are two graphs: single queries, which rank everything else, are computed by the more exact one.
 
     The engine is no part of the digest: int8 weights with int8 or with bf16 products give vectors within the same distance of the reference and of each other
     (cosine 0.985; a test holds MiniLM to it), so a store can move between machines without being embedded anew.
@@ -50,13 +54,14 @@ class OnnxEmbedder:
             if precision == "fp32":
                 self._session = open_session(_converted(folder, cache, self.digest, None), asked, threads)
             else:
-                graph, small = (
-                    _converted(folder, cache, f"{self.digest}{name}", how) for name, how in (("", per_tensor), ("-blocks", per_block))
+                graph = _converted(folder, cache, self.digest, per_tensor)
+                self._session = open_session(
+                    graph, asked, threads, small=lambda: _converted(folder, cache, f"{self.digest}-blocks", per_block)
                 )
-                self._session = open_session(graph, asked, threads, small=small)
         except EngineMissing as error:
             raise ModelMissing(str(error)) from error
         self.choice: Choice = self._session.choice
+        warm(self._session, ("input_ids", "attention_mask"), [(1, width) for width in QUERY_WIDTHS], WARM_SECONDS)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with the special tokens, cut to the model's longest input."""
