@@ -200,12 +200,13 @@ async def test_redis_and_memory_decide_alike(redis_server: Any, steps: list[Any]
     memory = LocalBuckets(clock=lambda: 1_800_000_000.0)
     for verb, request, tokens, micros, stream in steps:
         use = Use(1 if verb == "reserve" else 0, tokens, micros, stream)
-        theirs = await limiter._call(redis, verb, scopes, str(request), use)  # pyright: ignore[reportPrivateUsage]
+        theirs = await limiter._call(verb, scopes, str(request), use)  # pyright: ignore[reportPrivateUsage]
         ours = memory.reserve(scopes, str(request), use, 60) if verb == "reserve" else memory.settle(scopes, str(request), use)
         assert theirs.admitted == ours.admitted
         if not ours.admitted:
             # Two kinds may run out for the same time; which one is named then hangs on what Redis refilled meanwhile.
             assert theirs.dimension == ours.dimension or theirs.wait_seconds == pytest.approx(ours.wait_seconds, abs=1.0)
+    await limiter.aclose()
     await redis.aclose()
 
 

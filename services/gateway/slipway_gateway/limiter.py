@@ -15,7 +15,8 @@ from slipway_shared.metrics import Metrics
 from slipway_gateway.breaker import Breaker
 from slipway_gateway.buckets import Decision, LocalBuckets, Scope, Use, month_of
 from slipway_gateway.keys import Key
-from slipway_gateway.redis_client import lost, script_unknown
+from slipway_gateway.redis_client import lost
+from slipway_gateway.script import Script, place_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -68,8 +69,10 @@ class Limiter:
         self._spare = LocalBuckets(share=local_share, clock=clock)
         self._lease_seconds = lease_seconds
         self._breaker = Breaker("limiter's store", failures=1, open_seconds=1.0)
-        self._script = (files("slipway_gateway") / "limits.lua").read_text()
-        self._sha = ""
+        text = (files("slipway_gateway") / "limits.lua").read_text()
+        place = place_of(redis) if redis is not None else None
+        self._script = Script(place, text) if place is not None else None
+        self._registered = redis.register_script(text) if redis is not None else None
         self._without_store = metrics.counter("slipway_limiter_local")
         self._refused = metrics.counter("slipway_refused", reason="limit")
         self._behind: set[asyncio.Task[Decision]] = set()
@@ -132,6 +135,8 @@ class Limiter:
     async def aclose(self) -> None:
         """Waits for what is settled behind."""
         await asyncio.gather(*self._behind, return_exceptions=True)
+        if self._script is not None:
+            self._script.close()
 
     def _scopes_of(self, key: Key) -> tuple[Scope, ...]:
         known = self._scopes.get(key.id)
@@ -156,7 +161,7 @@ class Limiter:
             return self._by(self._spare, verb, scopes, request, use)
         failed: bool | None = None
         try:
-            decision = await self._call(self._redis, verb, scopes, request, use)
+            decision = await self._call(verb, scopes, request, use)
             failed = False
             return decision
         except (*lost(), ValueError):
@@ -171,17 +176,17 @@ class Limiter:
             return buckets.reserve(scopes, request, use, self._lease_seconds)
         return buckets.settle(scopes, request, use)
 
-    async def _call(self, redis: "Redis", verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
+    async def _call(self, verb: str, scopes: tuple[Scope, ...], request: str, use: Use) -> Decision:
         names = [_name(scope) for scope in scopes]
         lease, month = int(self._lease_seconds * 1000), month_of(self.clock())
         head = f"{verb} {request} {use.requests} {use.tokens} {use.micros} {int(use.stream)} {lease} {month} {use.paid}"
         given = " ".join([head, *(str(number) for scope in scopes for number in scope.numbers)])
-        if not self._sha:
-            self._sha = await redis.script_load(self._script)
-        try:
-            raw: bytes = await redis.evalsha(self._sha, len(names), *names, given)  # type: ignore[misc]
-        except script_unknown():  # the store was restarted or flushed
-            raw = await redis.eval(self._script, len(names), *names, given)  # type: ignore[misc]
+        raw: bytes
+        if self._script is not None:
+            raw = await self._script.call(names, given)
+        else:
+            assert self._registered is not None
+            raw = await self._registered(keys=names, args=[given])
         admitted, scope, dimension, wait, *left = raw.decode().split(" ")
         pairs = tuple(zip(map(int, left[::2]), map(int, left[1::2]), strict=True))
         return Decision(admitted == "1", pairs, int(scope) - 1, "" if dimension == "-" else dimension, int(wait) / 1000)

@@ -25,10 +25,3 @@ def lost() -> tuple[type[Exception], ...]:
     from redis.exceptions import RedisError
 
     return (RedisError, OSError, TimeoutError)
-
-
-def script_unknown() -> type[Exception]:
-    """What a call of a kept script raises after Redis was restarted or flushed."""
-    from redis.exceptions import NoScriptError
-
-    return NoScriptError
