@@ -54,9 +54,18 @@ def test_fewer_sequences_draft_more_for_each() -> None:
     assert not any(live(Filling(), [seated(REPEATS) for _ in range(9)], 60, price=0.1))
 
 
-def test_nothing_is_drafted_where_a_row_costs_what_it_gains_or_guesses_fail() -> None:
-    assert sum(live(Filling(), [seated(REPEATS) for _ in range(8)], 200, price=1.0)[50:]) < 15
+def test_where_a_row_costs_what_it_gains_or_guesses_fail_next_to_nothing_is_lost() -> None:
+    dear = live(Filling(), [seated(REPEATS) for _ in range(8)], 400, price=1.0)
+    assert sum(1 + count for count in dear) / sum(1 + count * 1.0 for count in dear) >= 0.98
     assert sum(live(Filling(), [seated(REPEATS) for _ in range(8)], 200, price=0.25, right=False)[20:]) < 10
+
+
+def test_a_price_that_was_seen_too_high_once_is_tried_again() -> None:
+    filling, answering = Filling(), [seated(REPEATS) for _ in range(8)]
+    live(filling, answering, 60, price=0.25)
+    for _ in range(5):
+        filling.note(8, 1, 10.0)  # an interruption
+    assert sum(live(filling, answering, 100, price=0.25)) > 50
 
 
 def test_who_has_no_guess_is_filled_up_and_not_counted_as_drafted() -> None:

@@ -7,7 +7,6 @@ step is filled only where the tokens that it may gain outweigh that price. It re
 
 from collections.abc import Sequence
 
-from slipway_generator.engines.llamacpp.rate import Rate
 from slipway_generator.engines.llamacpp.seat import Seated
 
 ROWS = 16
@@ -20,14 +19,18 @@ MARGIN = 1.05
 PLAIN_STEPS = 8
 REFRESH = 64
 """Filled steps until a plain one renews what it is compared with."""
-WEIGHT = 0.2
+WEIGHT = 0.3
+"""Of the latest step, in what steps are thought to take and to cost more."""
+FORGET = 0.05
+"""How far a plain step moves the price back to where it began: contexts grow and change, and what was too dear once is tried again."""
 
 
 class Filling:
     """How many tokens each sequence of a full batch verifies besides its next one; the decode thread owns it."""
 
     def __init__(self) -> None:
-        self._plain: dict[int, Rate] = {}
+        self._plain: dict[int, float] = {}
+        self._steps: dict[int, int] = {}
         self._prices: dict[int, float] = {}
         self._filled = 0
 
@@ -41,13 +44,15 @@ class Filling:
 
     def note(self, sequences: int, drafted: int, seconds: float) -> None:
         """What a step of so many sequences took."""
-        plain = self._plain.setdefault(sequences, Rate())
+        price, plain = self._prices.get(sequences, PRICE), self._plain.get(sequences, seconds)
         if not drafted:
-            plain.add(seconds, 1)
+            self._steps[sequences] = self._steps.get(sequences, 0) + 1
+            self._plain[sequences] = plain + WEIGHT * (seconds - plain)
+            self._prices[sequences] = price + FORGET * (PRICE - price)
             return
-        price, seen = self._prices.get(sequences, PRICE), (seconds * plain.value - 1) / drafted
         # An interruption is no price: a row more of each can hardly cost more than a step of its own.
-        self._prices[sequences] = price + WEIGHT * (min(max(seen, 0.0), 1.0) - price)
+        seen = min(max((seconds / plain - 1) / drafted, 0.0), 1.0)
+        self._prices[sequences] = price + WEIGHT * (seen - price)
 
     def _choose(self, answering: Sequence[Seated]) -> int:
         count = len(answering)
@@ -55,7 +60,7 @@ class Filling:
         if most < 1 or any(not sequence.draws or sequence.length - sequence.done != 1 for sequence in answering):
             return 0
         found = [(sequence.look_up(most), sequence.odds) for sequence in answering]
-        if self._plain.setdefault(count, Rate()).steps < PLAIN_STEPS:
+        if self._steps.get(count, 0) < PLAIN_STEPS:
             return 0
         price, best, gain = self._prices.get(count, PRICE), 0, MARGIN
         for drafted in range(1, most + 1):

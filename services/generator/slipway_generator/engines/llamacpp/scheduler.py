@@ -103,15 +103,14 @@ class Scheduler:
             try:
                 self.turns.run_errands()
                 self._sweep()
+                self._release()  # whoever is admitted now may need the slot of one who left
                 self._admit()
                 if self._running:
                     self._step()
             except Exception as error:  # noqa: BLE001 (the thread's edge: whatever broke, callers are told and the thread lives on)
                 self._fail(error)
             self._flush()
-            # Only now: keeping what a sequence computed takes about a millisecond, which its last words and its neighbours' need not wait for.
-            while self._leaving:
-                self._memory.release(self._leaving.pop())
+            self._release()
         self.turns.run_errands()
         for sequence in (*self._running, *self._waiting):
             self._end(sequence, errors.Overloaded("This instance is shutting down; try again.", code="draining"))
@@ -224,6 +223,11 @@ class Scheduler:
         self._leaving.append(sequence)
         if error is not None:
             sequence.deliver(sequence, error)
+
+    def _release(self) -> None:
+        """Keep what those who ended have computed, and free their slots. It takes about a millisecond each, which nobody's last words need to wait for."""
+        while self._leaving:
+            self._memory.release(self._leaving.pop())
 
     def _fail(self, error: Exception) -> None:
         """A step broke: every sequence in it is told, and the memory starts anew."""
