@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
     from asyncio import Transport
 
 _HEAD = b"HTTP/1.1 "
-_CYCLE = "slipway.cycle"
-"""An ASGI extension: the server's own record of the answer."""
+_CONNECTION = "slipway.connection"
+"""An ASGI extension: the server's side of the connection."""
 
 
 class Joining:
@@ -65,9 +65,10 @@ class JoinedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("Transport", Joining(transport, self.loop)))
 
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self.scope["extensions"] = {_CYCLE: cast("Any", self.cycle)}
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        # The connection and not the answer's own record: that holds the scope, and the two would wait for the collector after every request.
+        self.scope["extensions"] = {_CONNECTION: cast("Any", self)}
 
 
 Outlet = Callable[[bytes], bool]
@@ -76,9 +77,9 @@ Outlet = Callable[[bytes], bool]
 
 def outlet_of(scope: Mapping[str, Any]) -> Outlet | None:
     """The way to the body of the answer to `scope`, once its head was sent and left its length open; None where the server has no such way."""
-    cycle: RequestResponseCycle | None = scope.get("extensions", {}).get(_CYCLE)
-    if cycle is None:
-        return None
+    connection: JoinedHttp | None = scope.get("extensions", {}).get(_CONNECTION)
+    if connection is None or (cycle := connection.cycle).scope is not scope:
+        return None  # not over JoinedHttp; or the caller has sent another request meanwhile, which the connection knows instead
     flow, write = cycle.flow, cycle.transport.write
 
     def outlet(piece: bytes) -> bool:

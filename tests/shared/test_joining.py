@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from slipway_shared.joining import JoinedHttp, Joining
+from slipway_shared.joining import JoinedHttp, Joining, outlet_of
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
@@ -94,4 +94,28 @@ async def test_over_a_real_connection_the_head_of_a_slow_answer_comes_at_once() 
                             await reader.readexactly(1)
                     go.set()
                 assert await reader.readexactly(4) == b"body"
+        writer.close()
+
+
+async def test_pieces_of_a_body_may_be_written_without_a_message_each_and_only_to_their_own_answer() -> None:
+    scopes: list[MutableMapping[str, Any]] = []
+
+    async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        outlet = outlet_of(scope)
+        assert outlet is not None and not outlet(b"before the head")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert outlet(b"one ") and outlet(b"two ")
+        await send({"type": "http.response.body", "body": b"three", "more_body": True})
+        assert outlet(b" four")
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        assert not outlet(b"after the end")
+
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            raw = await reader.readuntil(b"0\r\n\r\n")
+            assert raw.partition(b"\r\n\r\n")[2] == b"4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n5\r\n four\r\n0\r\n\r\n"
+        assert outlet_of(scopes[0]) is None and outlet_of({"type": "http"}) is None
         writer.close()
