@@ -160,16 +160,17 @@ async def test_closing_the_iterator_frees_the_sequence_before_the_next_step(open
         assert opened.engine.load().running == opened.engine.load().waiting == 0
 
 
-async def test_who_waits_gets_the_slot_of_one_who_left_in_the_same_step(opening: Any) -> None:
+async def test_who_waits_gets_the_slot_of_one_who_left_and_nobody_else_is_disturbed(opening: Any) -> None:
     async with opening(max_sequences=2) as opened:
-        for _ in range(10):
-            running = [opened.engine.generate(ask(opened, word, tokens=400)) for word in WORDS[:2]]
-            await asyncio.gather(*(anext(deltas) for deltas in running))
-            waiting = [asyncio.ensure_future(run(opened, ask(opened, word, tokens=3))) for word in WORDS[2:4]]
-            while opened.engine.load().waiting < 2:
-                await asyncio.sleep(0.001)
-            await asyncio.gather(*(deltas.aclose() for deltas in running))
-            assert [len(tokens) for tokens, _ in await asyncio.gather(*waiting)] == [3, 3]
+        stays, leaves = (opened.engine.generate(ask(opened, word, tokens=60)) for word in WORDS[:2])
+        await asyncio.gather(anext(stays), anext(leaves))
+        waits = asyncio.ensure_future(run(opened, ask(opened, WORDS[2], tokens=3)))
+        while opened.engine.load().waiting == 0:
+            await asyncio.sleep(0)
+        await leaves.aclose()
+        rest = [delta async for delta in stays]
+        assert rest[-1].finish == "length"
+        assert len((await waits)[0]) == 3
 
 
 async def test_overload_and_deadlines_are_errors_of_the_tree(opening: Any) -> None:
