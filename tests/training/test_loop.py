@@ -72,10 +72,25 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(sampler: Sampler, tmp_path
     assert "damaged" in notes[0]
 
 
+def test_one_changed_bit_of_a_checkpoint_is_found(sampler: Sampler, tmp_path: Path) -> None:
+    run(sampler, tmp_path / "run", stop_after=4, every=2)
+    weights = sorted((tmp_path / "run").glob("step-*"))[-1] / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-7] ^= 1  # one bit of one weight: only a digest tells
+    weights.write_bytes(raw)
+    cursor, notes = checkpoint.restore(tmp_path / "run", build_model(SHAPE, 1, 0, 17), None, "one")
+    assert cursor is not None
+    assert cursor.batch < 4
+    assert "model.safetensors is not what was written" in notes[0]
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(sampler: Sampler, tmp_path: Path) -> None:
     run(sampler, tmp_path / "run", stop_after=1)
     with pytest.raises(CheckpointError, match="another recipe"):
         checkpoint.restore(tmp_path / "run", build_model(SHAPE, 1, 0, 17), None, "two")
+    with pytest.raises(CheckpointError, match="another recipe"):
+        checkpoint.claim(tmp_path / "run", "two")
+    checkpoint.claim(tmp_path / "run", "one")
 
 
 def test_questions_of_one_row_do_not_see_each_other(tokenizer: Tokenizer) -> None:

@@ -5,13 +5,14 @@ It knows how a checkpoint is written whole or not at all, and that a damaged one
 
 import hashlib
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from slipway_training.errors import CheckpointError, StackMissing
+from slipway_training.errors import CheckpointError, StackMissing, TrainingError
 
 try:
     import torch
@@ -22,6 +23,9 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+OTHER = "{} is of another recipe or other data; choose another run.out or remove it"
 
 
 class Cursor(BaseModel):
@@ -35,19 +39,31 @@ class Cursor(BaseModel):
     fingerprint: str = ""
     history: tuple[tuple[int, float, float], ...] = ()
     """(tokens, loss, share of right answer tokens), a point every few steps."""
+    digests: dict[str, str] = {}
+    """SHA-256 of the files beside it."""
 
 
 def save(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor, keep: int) -> Path:
-    """Write one checkpoint into `folder/step-N`, drop all but the newest `keep`, and return its path."""
+    """Write one checkpoint into `folder/step-N`, drop all but the newest `keep`, and return its path.
+
+    Raises CheckpointError (a full disk), and leaves nothing behind then.
+    """
     final = folder / f"step-{cursor.batch:08d}"
     part = folder / f".{final.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
-    save_file(weights, part / "model.safetensors")
-    save_file(_optimizer_tensors(optimizer), part / "optimizer.safetensors")
-    save_file(_random_states(), part / "rng.safetensors")
-    (part / "cursor.json").write_text(cursor.model_dump_json(), encoding="utf-8")
+    try:
+        save_file(weights, part / "model.safetensors")
+        save_file(_optimizer_tensors(optimizer), part / "optimizer.safetensors")
+        save_file(_random_states(), part / "rng.safetensors")
+        digests = {path.name: _digest(path) for path in sorted(part.iterdir())}
+        (part / "cursor.json").write_text(cursor.model_copy(update={"digests": digests}).model_dump_json(), encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise CheckpointError(
+            f"{final} could not be written ({error}); free some room and start again: the run goes on from the checkpoint before"
+        ) from error
     shutil.rmtree(final, ignore_errors=True)
     part.rename(final)
     for old in sorted(folder.glob("step-*"))[:-keep]:
@@ -67,15 +83,17 @@ def restore(
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             cursor = Cursor.model_validate_json((path / "cursor.json").read_text(encoding="utf-8"))
+            if changed := [name for name, digest in cursor.digests.items() if _digest(path / name) != digest]:
+                raise ValueError(f"{changed[0]} is not what was written")
             weights = load_file(path / "model.safetensors")
             state = load_file(path / "optimizer.safetensors")
             states = load_file(path / "rng.safetensors")
             rng, rng_of_gpu = states["torch"], states.get("cuda")
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            notes.append(f"{path.name} is damaged ({type(error).__name__}), the one before it is used")
+            notes.append(f"{path.name} is damaged ({error}); the one before it is used")
             continue
         if fingerprint is not None and cursor.fingerprint != fingerprint:
-            raise CheckpointError(f"{path} is of another recipe or other data; choose another run.out or remove it")
+            raise CheckpointError(OTHER.format(path))
         _load_weights(model, weights)
         if optimizer is not None:
             _load_optimizer(optimizer, state)
@@ -84,6 +102,31 @@ def restore(
                 torch.cuda.set_rng_state(rng_of_gpu)
         return cursor, notes
     return None, notes
+
+
+def claim(folder: Path, fingerprint: str) -> None:
+    """Raises CheckpointError when `folder` holds checkpoints of another run: before anything of that run is overwritten."""
+    for path in sorted(folder.glob("step-*/cursor.json"), reverse=True):
+        try:
+            found = Cursor.model_validate_json(path.read_text(encoding="utf-8")).fingerprint
+        except (OSError, ValueError):
+            continue  # `restore` says what it is
+        if found != fingerprint:
+            raise CheckpointError(OTHER.format(path.parent))
+        return
+
+
+def finite(loss: float, step: int) -> None:
+    """Raises TrainingError when a loss is no number: every later step would have none either."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the loss of step {step} is {loss}: the run diverged; lower optim.learning_rate (the checkpoint before is kept)"
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _random_states() -> "dict[str, Tensor]":

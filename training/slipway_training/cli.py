@@ -189,9 +189,12 @@ def export_card(
     """Write the model card from what training, export and evaluation left behind."""
     console = Console()
     with told(console):
+        from slipway_training.errors import CheckpointError
         from slipway_training.export.card import write_card
         from slipway_training.pointer.card import write_pointer_card
 
+        if not (run / "config.json").is_file():
+            raise CheckpointError(f"{run} holds no run (no config.json)")
         flavors = [load_verified(folder) for folder in find_flavors(to)]
         reports = {name: json.loads(Path(file).read_text(encoding="utf-8")) for name, _, file in (e.partition("=") for e in evals or [])}
         write = write_pointer_card if (run / "vocab.txt").is_file() else write_card

@@ -3,18 +3,22 @@
 It knows names, units, defaults and their ranges. It refuses to know how anything is done.
 """
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
 
 from slipway_training.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+_UNSET = re.compile(r"Environment variable '(\w+)' not found")
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -123,11 +127,43 @@ def load_typed(kind: type[ConfigT], path: Path, overrides: list[str]) -> ConfigT
         with initialize_config_dir(str(path.resolve().parent), version_base="1.3"):
             merged = compose(path.stem, [_forced(path.parent, o) for o in overrides])
         return kind.model_validate(OmegaConf.to_container(merged, resolve=True))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        unset = _UNSET.search(str(error))
+        if unset:
+            raise ConfigError(f"{path} reads the environment variable {unset[1]}, which is not set") from error
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ConfigError(said(kind, error)) from error
+
+
+def said(kind: type[BaseModel], error: ValidationError) -> str:
+    """The first thing that pydantic holds against a `kind`, in one sentence: the key, what is wrong, what was given, and what may have been meant."""
+    first = error.errors()[0]
+    where, what = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").partition(", unable to")[0]
+    if first["type"] == "extra_forbidden":
+        known = _keys(kind)
+        section, _, last = where.rpartition(".")
+        meant = set(get_close_matches(last, {key.rpartition(".")[2] for key in known}, 3, 0.7))
+        near = [key for key in known if key.rpartition(".")[2] in meant]
+        near = [key for key in near if key.rpartition(".")[0] == section] or near
+        beside = [key for key in known if key.rpartition(".")[0] == section] if section else list(kind.model_fields)
+        more = f"; is {' or '.join(near)} meant?" if near else f"; there are {', '.join(beside)}" if beside else ""
+        return f"there is no key {where}{more}"
+    if first["type"] == "missing":
+        return f"{where} must be stated"
+    given = first["input"]
+    shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}: {what[:1].lower()}{what[1:]}{shown}" if where else what
+
+
+def _keys(kind: type[BaseModel], before: str = "") -> list[str]:
+    """Every key of a typed form, with dots; lists and dictionaries are not entered."""
+    out: list[str] = []
+    for name, field in kind.model_fields.items():
+        inner: Any = field.annotation
+        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+        out += _keys(inner, f"{before}{name}.") if nested else [f"{before}{name}"]
+    return out
 
 
 def _forced(folder: Path, override: str) -> str:

@@ -59,7 +59,7 @@ def train(
 ) -> Outcome:
     """Train `model` from the newest checkpoint in `folder` to the end of `sampler` (or of the clock), and leave the last state there.
 
-    Raises CheckpointError when `folder` belongs to another run.
+    Raises CheckpointError when `folder` belongs to another run or a checkpoint cannot be written, TrainingError when the loss is no number.
     """
     optimizer = make_optimizer(model, optim)
     found, notes = checkpoint.restore(folder, model, optimizer, fingerprint)
@@ -74,6 +74,7 @@ def train(
             rate = learning_rate(optim, progress)
             batch = sampler.batch(cursor.batch)
             loss, right, norm = _update(model, optimizer, batch, optim, rate, progress)
+            checkpoint.finite(loss, cursor.batch + 1)
             seconds = before + time.monotonic() - started
             history = (*cursor.history, (cursor.tokens, loss, right)) if cursor.batch % HISTORY_EVERY == 0 else cursor.history
             stage = sampler.stage(cursor.batch)

@@ -52,7 +52,6 @@ def prepare(config: ReaderConfig, folder: Path, say: Callable[[str], None]) -> P
 
 
 def _make(config: ReaderConfig, folder: Path, say: Callable[[str], None]) -> list[Provenance]:
-    folder.mkdir(parents=True, exist_ok=True)
     names = [name for name, weight in config.data.mixture.items() if weight > 0]
     root = data_dir(config.run.data_dir) if NEEDS_DATA & set(names) else None
     pages: dict[str, list[Page]] = {}
@@ -60,6 +59,7 @@ def _make(config: ReaderConfig, folder: Path, say: Callable[[str], None]) -> lis
         pages[name] = list(pages_of(name, Random(f"{config.run.seed}/{name}"), root))
         say(f"{name}: {len(pages[name])} pages, {sum(len(q.asks) for p in pages[name] for q in p.passages)} questions")
     tokenizer = _tokenizer(config, pages)
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     say(f"tokenizer: {tokenizer.get_vocab_size()} tokens")
     for number, stage in enumerate(config.data.stages):

@@ -42,9 +42,9 @@ def run_reader(config: ReaderConfig, console: Console) -> bool:
     """Run the recipe to its end; False when a signal stopped it (then nothing is exported). Raises TrainingError."""
     torch.set_num_threads(config.run.threads)
     folder = Path(config.run.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    _refuse_another(config, folder)
     prepared = prepare(config, folder / "data", console.print)
+    (folder / "config.json").write_text(config.model_dump_json(indent=1), encoding="utf-8")
     model = _fresh(config, prepared.tokenizer)
     outcome = _train(config, prepared, model, folder, console)
     draw_curve(outcome.cursor.history, folder / "loss.svg")
@@ -76,6 +76,16 @@ def export_run(folder: Path, to: Path, console: Console, flavors: tuple[str, ...
         json.dumps({"tokens": cursor.tokens, "steps": cursor.batch, "parity": rows}, indent=1), encoding="utf-8"
     )
     return made
+
+
+def _refuse_another(config: ReaderConfig, folder: Path) -> None:
+    """Raises CheckpointError when `folder` holds checkpoints of another recipe: before its data and configuration are overwritten."""
+    path = folder / "config.json"
+    if path.is_file() and any((folder / "checkpoints").glob("step-*")):
+        before = ReaderConfig.model_validate_json(path.read_text(encoding="utf-8"))
+        kept = [(c.model, c.data, c.optim, c.run.seed, c.run.init_from) for c in (before, config)]
+        if kept[0] != kept[1]:
+            raise CheckpointError(checkpoint.OTHER.format(folder))
 
 
 def _fresh(config: ReaderConfig, tokenizer: Tokenizer) -> LlamaForCausalLM:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from slipway_training.config import load_typed
 from slipway_training.errors import ConfigError, StackMissing
+from slipway_training.outputs import claimed
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 DEFAULT, TINY = "config.yaml", "config.tiny.yaml"
@@ -39,8 +40,12 @@ class Recipe:
         return load_typed(cast("type[BaseModel]", _find(self.config)), path or FOLDER / self.name / (TINY if tiny else DEFAULT), overrides)
 
     def start(self, config: BaseModel, console: Console) -> bool:
-        """Run to the end (True) or to a signal (False); raises TrainingError."""
-        return cast("Callable[[BaseModel, Console], bool]", _find(self.run))(config, console)
+        """Run to the end (True) or to a signal (False); raises TrainingError, before anything is read where the folder of the run cannot be written."""
+        run = cast("Callable[[BaseModel, Console], bool]", _find(self.run))
+        parts: Any = config
+        place, key = (parts.out, "out=") if hasattr(parts, "out") else (parts.run.out, "run.out=")
+        with claimed(Path(place), key):
+            return run(config, console)
 
     def dry_run(self, config: BaseModel) -> Rows:
         """What a run costs on this machine: (what, value); raises TrainingError."""

@@ -48,8 +48,11 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a run."""
-    return Tokenizer.from_file(str(path))
+    """The tokenizer of a run; raises ConfigError when the file is none."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be read as a tokenizer: {error}") from error
 
 
 def special_id(tokenizer: Tokenizer, token: str) -> int:

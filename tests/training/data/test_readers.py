@@ -17,6 +17,7 @@ from slipway_training.data.document import Tally
 from slipway_training.data.files import origin, public
 from slipway_training.data.mixture import Reading, Source
 from slipway_training.data.readers import read, renderer
+from slipway_training.data.spool import Spool
 from slipway_training.errors import ConfigError, DataMissing
 
 ROWS = [{"text": f"row {i} says déjà vu", "page": {"body": f"body {i}"}, "tags": ["a", "b"]} for i in range(7)]
@@ -180,3 +181,31 @@ def test_secrets_have_no_place_in_a_mixture() -> None:
         Reading(name="s", url="s3://x/y", storage={"secret": "abc"})
     with pytest.raises(ValidationError, match="licence"):
         Source.model_validate({"name": "s", "url": "x"})
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "how", "said"),
+    [
+        ("a.parquet", b"PAR1 and no more", {"format": "parquet"}, "cannot be read as parquet"),
+        ("a.txt.gz", b"not gzip", {"format": "text"}, "cannot be read as text"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "cut off"}\n' * 900)[:-12], {"format": "jsonl"}, "cannot be read as jsonl"),
+        ("a.txt.xz", b"not xz", {"format": "text"}, "cannot be read as text"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, raw: bytes, how: dict[str, Any], said: str) -> None:
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(DataMissing, match=said) as told:
+        texts(tmp_path / name, **how)
+    assert name in str(told.value)
+
+
+def test_a_folder_that_is_no_saved_dataset_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataMissing, match="save_to_disk"):
+        texts(tmp_path, format="dataset")
+
+
+def test_a_step_that_fails_leaves_no_half_written_file(tmp_path: Path) -> None:
+    with pytest.raises(DataMissing):
+        Spool(tmp_path, "s").write(read(Reading(name="s", url=str(tmp_path / "none.jsonl")), Tally()))
+    assert not list(tmp_path.iterdir())

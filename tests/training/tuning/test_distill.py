@@ -110,6 +110,23 @@ def _texts_of_the_same_teacher(made: Path, tiny: Any) -> None:
     assert json.loads((out / "report.json").read_text(encoding="utf-8"))["rows"] <= len(said)
 
 
+def test_of_drawn_answers_the_first_that_the_verifier_takes_becomes_the_row(opened: Opened, fixed: Any, tmp_path: Path, tiny: Any) -> None:
+    asked = conversations(2)
+    golds = [row["messages"][-1]["content"] for row in asked]
+    number = golds[0].rsplit(" ", 1)[1]
+    texts = ["It is 77", f"so\n#### {number}", golds[0], "no", "no", "no"]  # three for each question; the longest prompt is asked first
+    if len(rows.prompt_ids(asked[1]["messages"][:-1], opened.tokenizer)) > len(
+        rows.prompt_ids(asked[0]["messages"][:-1], opened.tokenizer)
+    ):
+        texts = [*texts[3:], *texts[:3]]
+    teacher = Opened(fixed(opened.tokenizer, texts), opened.tokenizer, opened.folder)
+    config = tiny("distill", tmp_path, "method=sequence", "texts.samples=3")
+    found, kept = distill.teacher_texts(config, teacher, asked, tmp_path, Console(quiet=True))
+    assert kept == {"asked": 2, "kept": 1}
+    assert found == [{"messages": [asked[0]["messages"][0], {"role": "assistant", "content": f"so\n#### {number}"}]}]
+    assert [path.name for path in tmp_path.iterdir()] == ["teacher_rows.jsonl"]
+
+
 def test_another_vocabulary_is_refused(base: Path, tmp_path: Path, tiny: Any) -> None:
     config = tiny("distill", tmp_path, "model.vocab_size=450", f"teacher.folder={base}")
     with pytest.raises(ConfigError, match="different vocabularies"):

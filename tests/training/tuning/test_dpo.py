@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
 from slipway_training.cli import app
 from slipway_training.errors import ConfigError
@@ -71,39 +70,17 @@ def test_the_verifier_wants_the_form_and_the_number() -> None:
     assert not rewards.right("#### 7 or 8", gold)
 
 
-class Fixed:
-    """A model that ignores what it is asked and writes the texts that it was given, one after another."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, tokenizer: Any, texts: list[str]) -> None:
-        self._rows = [tokenizer(text)["input_ids"] for text in texts]
-        self._end = tokenizer.eos_token_id
-        self._next = 0
-
-    def eval(self) -> None:
-        return None
-
-    def generate(self, input_ids: Any, max_new_tokens: int, **_: Any) -> Any:
-        out = torch.full((input_ids.shape[0], input_ids.shape[1] + max_new_tokens), self._end)
-        for row in range(input_ids.shape[0]):
-            said = self._rows[self._next % len(self._rows)][:max_new_tokens]
-            self._next += 1
-            out[row, input_ids.shape[1] : input_ids.shape[1] + len(said)] = torch.tensor(said)
-        return out
-
-
-def test_pairs_are_made_only_where_the_verifier_tells_two_answers_apart(opened: Opened) -> None:
+def test_pairs_are_made_only_where_the_verifier_tells_two_answers_apart(opened: Opened, fixed: Any) -> None:
     asked = [row for row in conversations(1) for _ in range(2)]
     gold = asked[0]["messages"][-1]["content"]
     total = gold.rsplit(" ", 1)[1]
     texts = [gold, f"1 + 1 = 3\n#### {total}", "It is 77", "1 + 1 = 3\n#### 99", "no", "no", "no", "no"]
-    model = Opened(Fixed(opened.tokenizer, texts), opened.tokenizer, opened.folder)
+    model = Opened(fixed(opened.tokenizer, texts), opened.tokenizer, opened.folder)
     pairs, tally = best_of(model, asked, Best(samples=4), Heuristics(), seed=1)
     assert (tally.questions, tally.samples, tally.right, tally.solved, tally.pairs) == (2, 8, 2, 1, 1)
     assert pairs[0]["chosen"][0]["content"] == gold  # of two right answers the one whose sum holds
     assert pairs[0]["rejected"][0]["content"] == "1 + 1 = 3\n#### 99"
-    model = Opened(Fixed(opened.tokenizer, ["It is 77", gold]), opened.tokenizer, opened.folder)
+    model = Opened(fixed(opened.tokenizer, ["It is 77", gold]), opened.tokenizer, opened.folder)
     prompts = [rows.prompt_ids(asked[0]["messages"][:-1], opened.tokenizer)]
     assert verified_best(model, prompts, [gold], Best(samples=2), seed=1) == [gold]
     assert verified_best(model, prompts, ["#### 123456"], Best(samples=2), seed=1) == [None]

@@ -33,12 +33,14 @@ def prepare(
         from slipway_training.data.mixture import MixtureConfig
         from slipway_training.data.prepare import prepare as run
         from slipway_training.data.progress import Stopped
+        from slipway_training.outputs import claimed
         from slipway_training.signals import stop_on_signal
 
         typed = load_typed(MixtureConfig, mixture, overrides or [])
         with stop_on_signal() as stopped:
             try:
-                made = run(typed, tokenizer, to, console, workers or os.cpu_count() or 1, stopped)
+                with claimed(to, "--to"):
+                    made = run(typed, tokenizer, to, console, workers or os.cpu_count() or 1, stopped)
             except Stopped as stop:
                 console.print("stopped; the same command goes on from here")
                 raise typer.Exit(75) from stop  # EX_TEMPFAIL: try again
@@ -121,6 +123,7 @@ def weights(
     with told(console):
         from pydantic import ValidationError
 
+        from slipway_training.config import said
         from slipway_training.data.packed import open_packed
         from slipway_training.data.sampling import Weighing, read_numbers, weigh, write_numbers
         from slipway_training.errors import ConfigError
@@ -129,7 +132,7 @@ def weights(
         try:
             how = Weighing(strength=strength, lowest=lowest, highest=highest, noise=noise)
         except ValidationError as error:
-            raise ConfigError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
+            raise ConfigError(said(Weighing, error)) from error
         found = weigh(read_numbers(losses, "loss", packed), packed.row_sources(), how)
         write_numbers(to, "weight", found, packed, weighing=how.model_dump_json())
         low, middle, high = (float(q) for q in (found.min(), sorted(found)[len(found) // 2], found.max()))

@@ -5,8 +5,11 @@ It knows paths, globs, chained URLs and compression by suffix. It refuses to kno
 
 import hashlib
 import json
+import lzma
 import re
-from contextlib import AbstractContextManager
+import zlib
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, cast
 
 from slipway_training.data.mixture import Reading, Source
@@ -15,6 +18,7 @@ from slipway_training.errors import DataMissing, StackMissing
 
 try:
     import fsspec
+    import pyarrow as pa
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise StackMissing(error.name or "fsspec", "data") from error
 
@@ -49,7 +53,8 @@ def open_files(reading: Reading) -> list[File]:
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise DataMissing(f"source {reading.name}: {public(reading.url)} cannot be opened ({error})") from error
     if not found:
-        raise DataMissing(f"source {reading.name}: there is no file at {public(reading.url)}")
+        far = ", or its store does not show it to us (endpoint, credentials)" if "://" in reading.url else ""
+        raise DataMissing(f"source {reading.name}: there is no file at {public(reading.url)}{far}")
     return found
 
 
@@ -61,7 +66,7 @@ def origin(source: Source) -> Origin:
         sums.update(source.url.encode())
     for file in files:
         one = hashlib.sha256()
-        with file.open() as handle:
+        with whole(source, file), file.open() as handle:
             while block := handle.read(CHUNK):
                 one.update(block)
                 total += len(block)
@@ -70,6 +75,17 @@ def origin(source: Source) -> Origin:
         url=public(source.url), licence=source.licence, attribution=source.attribution, domain=source.domain, files=len(files), bytes_read=total,
         sha256=sums.hexdigest(),
     )  # fmt: skip
+
+
+@contextmanager
+def whole(reading: Reading, file: File) -> Generator[None]:
+    """Within it `file` is read; raises DataMissing naming it when it is damaged, cut off, or of another format or compression."""
+    try:
+        yield
+    except (OSError, EOFError, pa.ArrowInvalid, zlib.error, lzma.LZMAError) as error:
+        raise DataMissing(
+            f"source {reading.name}: {public(file.path)} cannot be read as {reading.format}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def public(url: str) -> str:
@@ -86,4 +102,6 @@ def _dataset_files(reading: Reading) -> list[str]:
     options: dict[str, Any] = dict(reading.storage)
     with cast("AbstractContextManager[IO[bytes]]", fsspec.open(f"{folder}/state.json", "rb", **options)) as handle:
         state = json.load(handle)
+    if not isinstance(state, dict) or "_data_files" not in state:
+        raise ValueError("its state.json is not one that Dataset.save_to_disk wrote")
     return [f"{folder}/{file['filename']}" for file in state["_data_files"]]

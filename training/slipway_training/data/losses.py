@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from slipway_training.data.packed import Packed
 from slipway_training.errors import ConfigError, DataMissing, StackMissing
+from slipway_training.opening import readable
 
 try:
     import torch
@@ -24,12 +25,13 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 def row_losses(packed: Packed, model: Path, batch_rows: int, advance: Callable[[int], None]) -> NDArray[np.float32]:
     """Mean cross-entropy per label in nats for each row, `(rows,)`, by the model in `model` (config.json, safetensors), on a GPU where there is one.
 
-    Raises DataMissing when the folder is not a model, ConfigError when its vocabulary is smaller than the rows'.
+    Raises DataMissing when the folder is not a model, ConfigError when it is damaged or its vocabulary is smaller than the rows'.
     """
     if not (model / "config.json").is_file():
         raise DataMissing(f"{model} holds no config.json: give the hf/ folder of a run")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = AutoModelForCausalLM.from_pretrained(model, use_safetensors=True, dtype=torch.float32, local_files_only=True)
+    with readable(model):
+        loaded = AutoModelForCausalLM.from_pretrained(model, use_safetensors=True, dtype=torch.float32, local_files_only=True)
     network = cast("torch.nn.Module", loaded).to(device).eval()
     config = cast("Any", network.config)
     if config.vocab_size < packed.vocab_size:

@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import IO, cast
 
 from slipway_training.data.document import Document, Tally
-from slipway_training.data.files import open_files, public
+from slipway_training.data.files import open_files, public, whole
 from slipway_training.data.invented import prose
 from slipway_training.data.mixture import Reading
 from slipway_training.errors import ConfigError, DataMissing, StackMissing
@@ -59,7 +59,7 @@ def records(reading: Reading, tally: Tally) -> Iterator[Record]:
         yield from ({"text": text} for text in _invented(reading))
         return
     for file in open_files(reading):
-        with file.open() as handle:
+        with whole(reading, file), file.open() as handle:
             if reading.format == "text":
                 yield from ({"text": text} for text in _plain(handle, reading, tally))
             else:

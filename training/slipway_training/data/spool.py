@@ -53,15 +53,19 @@ class Spool:
         self._note.unlink(missing_ok=True)
         part = self._file.with_suffix(".part")
         count, group = 0, list[Document]()
-        with parquet.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
-            for document in documents:
-                group.append(document)
-                count += 1
-                if len(group) == GROUP:
+        try:
+            with parquet.ParquetWriter(part, _SCHEMA, compression="zstd") as writer:
+                for document in documents:
+                    group.append(document)
+                    count += 1
+                    if len(group) == GROUP:
+                        writer.write_batch(_batch(group))
+                        group.clear()
+                if group:
                     writer.write_batch(_batch(group))
-                    group.clear()
-            if group:
-                writer.write_batch(_batch(group))
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         part.replace(self._file)
         return count
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from slipway_training.outputs import writable
 from slipway_training.told import told
 
 ablate_app = typer.Typer(no_args_is_help=True, help="Short legs of a recipe that differ in one thing, compared on the same questions.")
@@ -29,6 +30,7 @@ def ablate_pointer(
     with told(console):
         from slipway_training.pointer.ablate import LEGS, load_plan, report, run_ablations, sets_of, write_report
 
+        writable(out, "--out")
         plan = load_plan(legs or LEGS)
         if tiny:
             plan = plan.model_copy(update={"items": 20, "legs": {n: plan.legs[n] for n in list(plan.legs)[:2]}})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from slipway_training.errors import CheckpointError
 from slipway_training.pointer.config import PointerConfig
 from slipway_training.pointer.encode import MAX_QUESTION_TOKENS
 from slipway_training.pointer.export import export_pointer
@@ -28,7 +29,10 @@ def run_pointer(config: PointerConfig, console: Console) -> bool:
 
 def export_run(run: Path, to: Path, flavors: tuple[str, ...], console: Console) -> list[Path]:
     """The flavors of a run's newest checkpoint, with the averaged weights where there is an average; raises CheckpointError and ExportError."""
-    config = PointerConfig.model_validate_json((run / "config.json").read_text(encoding="utf-8"))
+    recipe = run / "config.json"
+    if not recipe.is_file() or not (run / "vocab.txt").is_file():
+        raise CheckpointError(f"{run} holds no run of the pointer recipe (no config.json and vocab.txt)")
+    config = PointerConfig.model_validate_json(recipe.read_text(encoding="utf-8"))
     model = newest(run, config)
     vocabulary = (run / "vocab.txt").read_text(encoding="utf-8").splitlines()
     decision: dict[str, float | int] = {

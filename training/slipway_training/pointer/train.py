@@ -71,13 +71,14 @@ class Averaged(nn.Module):
 
 
 def train_pointer(config: PointerConfig, say: Callable[[str], None], prepared: Prepared | None = None) -> Trained:
-    """Train, or go on from the newest checkpoint in `run.out`; raises DataMissing and CheckpointError.
+    """Train, or go on from the newest checkpoint in `run.out`; raises DataMissing, CheckpointError, and TrainingError when the loss is no number.
 
     `prepared` are sources and word pieces that were read before, for legs that share them.
     """
     torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     folder = Path(config.run.out)
+    checkpoint.claim(folder / "checkpoints", _fingerprint(config))
     sources = prepared.sources if prepared else read_sources(config, say)
     both, vocabulary = start(config, sources, prepared.vocabulary if prepared else None)
     tokenizer = wordpiece(vocabulary)
@@ -156,7 +157,7 @@ def _loop(
 ) -> bool:
     both.to(device())
     optimizer = optimizer_of(both.model, config.optim)
-    name = checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
+    name = _fingerprint(config)
     cursor, notes = checkpoint.restore(folder, both, optimizer, name)
     for note in notes:
         say(note)
@@ -170,6 +171,7 @@ def _loop(
         if progress >= 1.0 or stopped:
             break
         tokens, loss, right = step(both, optimizer, batch, config, progress)
+        checkpoint.finite(loss, cursor.batch + 1)
         losses.append((loss, right))
         seconds = before + time.monotonic() - started
         cursor = Cursor(batch=cursor.batch + 1, tokens=cursor.tokens + tokens, seconds=seconds, fingerprint=name, history=cursor.history)
@@ -217,6 +219,10 @@ def optimizer_of(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
         {"params": list(model.head.parameters()), "weight_decay": 0.0, "initial": optim.head_rate},
     ]
     return torch.optim.AdamW(groups, lr=optim.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _fingerprint(config: PointerConfig) -> str:
+    return checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
 
 
 def _remember(folder: Path, config: PointerConfig, vocabulary: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from slipway_training.outputs import writable
 from slipway_training.told import told
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def portfolio_pretrain(
         from slipway_training.portfolio.report import write_report
         from slipway_training.recipes import FOLDER, recipe
 
+        writable(out, "--out")
         plan = load_plan(legs or LEGS)
         plan = tiny(plan) if tiny_form else plan
         made = run_all(plan, out, minutes, console, data_dir)

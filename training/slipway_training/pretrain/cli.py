@@ -3,14 +3,18 @@
 It knows options and tables. It refuses to know how anything is done.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import typer
 from rich.console import Console
 
+from slipway_training.errors import ConfigError
+from slipway_training.outputs import writable
 from slipway_training.told import told
 
+NumberT = TypeVar("NumberT", int, float)
 app = typer.Typer(no_args_is_help=True)
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value pairs laid over the pretrain recipe")]
 Config = Annotated[Path | None, typer.Option(help="another config.yaml than the pretrain recipe's")]
@@ -33,6 +37,7 @@ def plan_budget(
 
     console = Console()
     with told(console):
+        writable(out, "--out")
         budget(console, flops, hours, devices, peak, mfu, price, out)
 
 
@@ -51,6 +56,7 @@ def lr_range(
 
     console = Console()
     with told(console):
+        writable(out, "--out")
         learning_rate_range(console, _load(config, overrides, tiny=tiny), low, high, steps, out)
 
 
@@ -68,7 +74,8 @@ def coord_check(
 
     console = Console()
     with told(console):
-        coordinate_check(console, [int(w) for w in widths.split(",")], steps, seeds, rate, out, optimizer)
+        writable(out, "--out")
+        coordinate_check(console, _numbers(widths, int, "--widths"), steps, seeds, rate, out, optimizer)
 
 
 @app.command("mup-transfer")
@@ -88,9 +95,8 @@ def mup_transfer(
     console = Console()
     with told(console):
         typed = _load(config, overrides, tiny=tiny)
-        transfer_check(
-            console, typed, [int(w) for w in widths.split(",")], [float(r) for r in rates.split(",")], seeds, forms.split(","), out
-        )
+        writable(out, "--out")
+        transfer_check(console, typed, _numbers(widths, int, "--widths"), _numbers(rates, float, "--rates"), seeds, forms.split(","), out)
 
 
 @app.command("slurm")
@@ -106,11 +112,13 @@ def slurm(
     """Write an sbatch script: torchrun on every node, an array of legs that run one after the other, SIGTERM before the limit."""
     from slipway_training.pretrain.slurm import script
 
-    text = script(overrides or [], nodes, gpus, hours, legs, partition)
-    if to is None:
-        typer.echo(text, nl=False)
-    else:
-        to.write_text(text, encoding="utf-8")
+    with told(Console()):
+        _load(None, overrides, tiny=False)  # what is wrong in the words is said here, not after hours in a queue
+        text = script(overrides or [], nodes, gpus, hours, legs, partition)
+        if to is None:
+            typer.echo(text, nl=False)
+        else:
+            to.write_text(text, encoding="utf-8")
 
 
 @app.command("hf")
@@ -124,6 +132,17 @@ def to_hf(
     console = Console()
     with told(console):
         console.print(f"wrote {write_hf(run, to or run / 'hf')}")
+
+
+def _numbers(text: str, kind: Callable[[str], NumberT], option: str) -> list[NumberT]:
+    """Positive numbers by comma; raises ConfigError naming the option."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"{option} wants numbers by comma, not {text!r}") from error
+    if not all(number > 0 for number in found):
+        raise ConfigError(f"{option} wants positive numbers, not {text!r}")
+    return found
 
 
 def _load(config: Path | None, overrides: list[str] | None, *, tiny: bool) -> "object":

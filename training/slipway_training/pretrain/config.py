@@ -59,6 +59,9 @@ class DataConfig(_Part):
     context_tokens: Annotated[int, Field(ge=16, description="for rows that are made here; packed rows bring their own")] = 256
     held_out_rows: Annotated[int, Field(ge=1, description="rows that are never trained on, for the evaluation loss")] = 64
     reset_attention: Annotated[bool, Field(description="tokens look only at their own document, not at those packed before it")] = False
+    verify: Annotated[bool, Field(description="hold every file of rows against its SHA-256 before the run: about a second a gigabyte")] = (
+        True
+    )
     curriculum: Annotated[bool, Field(description="stages of the packed rows one after another; false: all rows shuffled together")] = True
     weights: Annotated[str, Field(description="the Parquet file of `data weights`, for loss-aware sampling; empty: every row as often")] = (
         ""

@@ -34,7 +34,8 @@ from slipway_training.pretrain.upload import fetch_newest
 from slipway_training.tokenizer import PAD
 
 NUMBERS = {
-    "run": {"out", "threads", "upload_to", "keep_checkpoints", "checkpoint_every_steps", "shard_mb", "price_per_hour", "tokens", "minutes"}
+    "data": {"verify"},
+    "run": {"out", "threads", "upload_to", "keep_checkpoints", "checkpoint_every_steps", "shard_mb", "price_per_hour", "tokens", "minutes"},
 }
 """What may change between two legs of one run: where and how often state is written, and how far it goes."""
 

@@ -51,7 +51,7 @@ def find_rows(data: DataConfig, run: Path, seed: int, console: Console | None = 
         path = Path(data.tokenizer) if data.tokenizer else folder / "tokenizer.json"
         if data.mixture:
             _once(folder, lambda: _prepare(data, folder, console))
-    packed = open_packed(folder)
+    packed = open_packed(folder, verify=data.verify and os.environ.get("LOCAL_RANK", "0") == "0")  # once a machine is enough
     if not path.is_file():
         raise DataMissing(f"{path} is missing; data.tokenizer names the tokenizer.json that made {folder}")
     found = file_sha256(path)

@@ -61,8 +61,10 @@ def budget(console: Console, flops: float, hours: float, devices: int, peak: flo
 
 
 def learning_rate_range(console: Console, config: Any, low: float, high: float, steps: int, out: Path) -> float:
-    """The range test (Smith 2015, arXiv 1506.01186) on the recipe's model and rows; returns a third of the rate of the least loss."""
+    """The range test (Smith 2015, arXiv 1506.01186) on the recipe's model and rows; returns a third of the rate of the least loss. Raises ConfigError."""
     config = cast("PretrainConfig", config)
+    if not 0 < low < high:
+        raise ConfigError(f"--low {low:g} must be above 0 and below --high {high:g}")
     torch.set_num_threads(config.run.threads)
     rows = find_rows(config.data, out, config.run.seed)
     packed = rows.packed

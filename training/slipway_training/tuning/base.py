@@ -11,6 +11,7 @@ from slipway_training.config import ModelConfig
 from slipway_training.data.invented import prose
 from slipway_training.errors import ConfigError, StackMissing
 from slipway_training.model import build_model
+from slipway_training.opening import readable
 from slipway_training.tokenizer import END, PAD, special_id, train_tokenizer, write_tokenizer_folder
 from slipway_training.tuning.config import Base
 from slipway_training.vocab.lock import digest
@@ -33,14 +34,15 @@ class Opened:
 
 
 def open_base(folder: Path) -> Opened:
-    """Model and tokenizer of a Hugging Face folder; raises ConfigError when it is none, or holds no safetensors."""
+    """Model and tokenizer of a Hugging Face folder; raises ConfigError when it is none, holds no safetensors, or is damaged."""
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} is no model folder: it has no config.json (model.base= names one, such as runs/pretrain/hf)")
     if not any(folder.glob("*.safetensors")):
         raise ConfigError(f"{folder} holds no safetensors; other formats of weights are not loaded")
     transformers_logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with readable(folder):
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.chat_template is None:
         raise ConfigError(f"{folder} has no chat template: put a chat_template.jinja there")
     if tokenizer.pad_token is None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from slipway_training.errors import ConfigError
+from slipway_training.outputs import writable
 from slipway_training.portfolio.cli import portfolio_app
 from slipway_training.told import told
 
@@ -36,6 +37,7 @@ def sweep_command(
 
         if not param:
             raise ConfigError("name at least one key, such as --param optim.learning_rate=log:1e-4:1e-2")
+        writable(out, "--out")
         if not sweep(name, [parameter(p) for p in param], overrides or [], trials, metric, out, console, tiny=tiny):
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(75)
@@ -72,6 +74,7 @@ def portfolio_reasoning(
         from slipway_training.tuning.reasoning_data import read_sets
         from slipway_training.tuning.reasoning_report import write_report
 
+        writable(out, "--out")
         plan = reasoning.Plan(limit=limit, held=held, pretrain_tokens=pretrain_tokens, epochs=epochs, threads=threads)
         plan = replace(reasoning.TINY if tiny else plan, student=student)
         root = None if tiny else find_data(data_dir)

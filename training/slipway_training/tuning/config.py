@@ -170,6 +170,16 @@ class Texts(_Part):
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 48
     verified: Annotated[bool, Field(description="keep only answers whose number agrees with the row's")] = True
+    samples: Annotated[
+        int, Field(ge=1, le=64, description="1: the greedy answer; more: drawn, and the first that the verifier takes (Yuan et al. 2023)")
+    ] = 1
+    temperature: Annotated[float, Field(gt=0, description="of drawn answers")] = 0.8
+
+    @model_validator(mode="after")
+    def _drawn_are_verified(self) -> "Texts":
+        if self.samples > 1 and not self.verified:
+            raise ValueError("texts.samples above 1 needs texts.verified=true: the verifier chooses among them")
+        return self
 
 
 class DistillConfig(SftConfig):

@@ -9,7 +9,7 @@ It knows the order of a run and what is logged of the teacher: name, version, li
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,16 @@ from rich.console import Console
 from transformers import Trainer as HfTrainer
 from transformers import TrainingArguments
 
+from slipway_training.data.progress import Bars
 from slipway_training.errors import ConfigError
 from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, make_base, open_base, weights_digest
-from slipway_training.tuning.config import DistillConfig, Divergence
+from slipway_training.tuning.config import Best, DistillConfig, Divergence
 from slipway_training.tuning.divergence import divergence
 from slipway_training.tuning.plan import tuning_rows
 from slipway_training.tuning.rewards import right
 from slipway_training.tuning.rows import IGNORED, Tokens
-from slipway_training.tuning.sampling import answers
+from slipway_training.tuning.sampling import answers, verified_best
 from slipway_training.tuning.sft import base_folder, counts, make_trainer
 from slipway_training.tuning.teacher_cache import TeacherCache, identity, write_cache
 from slipway_training.tuning.trainers import SafeCheckpoints, arguments, fit, remember
@@ -84,12 +85,12 @@ def run(config: DistillConfig, console: Console) -> bool:
         )
     filters: dict[str, object] = {"max_tokens": config.data.max_tokens}
     if config.method == "sequence":
-        found, kept = teacher_texts(config, teacher, found, folder)
-        filters |= {"verified": config.texts.verified, **kept}
+        found, kept = teacher_texts(config, teacher, found, folder, console)
+        filters |= {"verified": config.texts.verified, "samples": config.texts.samples, **kept}
     tokens = rows.tokenize(found, student.tokenizer, config.data, assistant_only=config.assistant_only)
     remember(config, folder, weights_digest(student.folder), weights_digest(teacher.folder), tokens.count)
     before, of_teacher = finish.mean_loss(student.model, tokens.held_out), finish.mean_loss(teacher.model, tokens.held_out)
-    trainer = _trainer(config, student, teacher, tokens, folder)
+    trainer = _trainer(config, student, teacher, tokens, folder, console)
     if not fit(trainer, config, folder, console, "distill"):
         return False
     if not shared.first:
@@ -123,34 +124,46 @@ def plan(config: DistillConfig) -> list[tuple[str, str]]:
 
 
 def teacher_texts(
-    config: DistillConfig, teacher: Opened, found: list[dict[str, Any]], folder: Path
+    config: DistillConfig, teacher: Opened, found: list[dict[str, Any]], folder: Path, console: Console
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The rows with the teacher's own last answers, and how many were asked, right and kept; written once and read again."""
     path = folder / "teacher_rows.jsonl"
     with processes.here().first_before_others():
         if not path.is_file():
-            path.write_text("".join(json.dumps(row) + "\n" for row in _written(config, teacher, found)), encoding="utf-8")
+            with Bars(console) as bars, bars.step("teacher's texts", len(found) * config.texts.samples, "answers") as said:
+                written = "".join(json.dumps(row) + "\n" for row in _written(config, teacher, found, said))
+            part = path.with_suffix(".part")
+            part.write_text(written, encoding="utf-8")
+            part.replace(path)
     kept = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if not kept:
         raise ConfigError("the teacher answered no row rightly; another teacher, or texts.verified=false where answers are no numbers")
     return kept, {"asked": len(found), "kept": len(kept)}
 
 
-def _written(config: DistillConfig, teacher: Opened, found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _written(config: DistillConfig, teacher: Opened, found: list[dict[str, Any]], said: Callable[[int], None]) -> Iterator[dict[str, Any]]:
     """The rows whose answer the teacher gave as well, in its words; without texts.verified all that it answered."""
-    prompts = [rows.prompt_ids(row["messages"][:-1], teacher.tokenizer) for row in found]
-    for row, text in zip(found, answers(teacher, prompts, config.texts.max_new_tokens), strict=True):
-        if text and (right(text, row["messages"][-1]["content"]) or not config.texts.verified):
+    how, prompts = config.texts, [rows.prompt_ids(row["messages"][:-1], teacher.tokenizer) for row in found]
+    golds = [str(row["messages"][-1]["content"]) for row in found]
+    if how.samples > 1:
+        best = Best(samples=how.samples, temperature=how.temperature, max_new_tokens=how.max_new_tokens)
+        texts = verified_best(teacher, prompts, golds, best, config.run.seed, said)
+    else:
+        greedy = answers(teacher, prompts, how.max_new_tokens, said=said)
+        texts = [text if right(text, gold) or not how.verified else None for text, gold in zip(greedy, golds, strict=True)]
+    for row, text in zip(found, texts, strict=True):
+        if text:
             yield {"messages": [*row["messages"][:-1], {"role": "assistant", "content": text}]}
 
 
-def _trainer(config: DistillConfig, student: Opened, teacher: Opened, tokens: Tokens, folder: Path) -> Any:
+def _trainer(config: DistillConfig, student: Opened, teacher: Opened, tokens: Tokens, folder: Path, console: Console) -> Any:
     if config.method == "sequence":
         return make_trainer(student, tokens, config, folder)
     name = identity(weights_digest(teacher.folder), tokens.train, config.divergence)
     with processes.here().first_before_others():
         if not (folder / "cache").exists():
-            write_cache(teacher.model, tokens.train, config.divergence, name, folder / "cache")
+            with Bars(console) as bars, bars.step("teacher's logits", len(tokens.train), "rows") as said:
+                write_cache(teacher.model, tokens.train, config.divergence, name, folder / "cache", said)
     cache = TeacherCache(folder / "cache", name)
     args = TrainingArguments(**arguments(config, folder, len(tokens.train)), remove_unused_columns=False)
     data: Any = [{**row, "index": index} for index, row in enumerate(tokens.train)]

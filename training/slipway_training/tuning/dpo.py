@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from slipway_training.data.progress import Bars
 from slipway_training.errors import ConfigError, StackMissing
 from slipway_training.tuning import finish, processes, rows
 from slipway_training.tuning.base import Opened, open_base, weights_digest
@@ -122,7 +123,9 @@ def _pairs(config: DpoConfig, opened: Opened, found: Pairs, folder: Path, consol
         record = folder / "sampling.json"
         with processes.here().first_before_others():
             if not (kept.is_file() and record.is_file()):
-                found, tally = best_of(opened, found, config.best, config.rewards, config.run.seed)
+                asked = min(len(found), config.best.questions) * config.best.samples
+                with Bars(console) as bars, bars.step("samples", asked, "answers") as said:
+                    found, tally = best_of(opened, found, config.best, config.rewards, config.run.seed, said)
                 kept.write_text("".join(json.dumps(p) + "\n" for p in found), encoding="utf-8")
                 record.write_text(json.dumps(asdict(tally)), encoding="utf-8")
         found = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]

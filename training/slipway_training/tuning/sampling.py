@@ -64,12 +64,12 @@ def answers(
 
 
 def best_of(
-    opened: Any, rows: Sequence[dict[str, Any]], best: Best, rewards: Heuristics, seed: int
+    opened: Any, rows: Sequence[dict[str, Any]], best: Best, rewards: Heuristics, seed: int, said: Callable[[int], None] | None = None
 ) -> tuple[list[dict[str, Messages]], Tally]:
-    """Preference rows out of the model's own samples for conversations that end on a known answer, and what became of them."""
+    """Preference rows out of the model's own samples for conversations that end on a known answer, and what became of them; `said` is told of samples."""
     asked = [row["messages"] for row in rows[: best.questions]]
     prompts = [prompt_ids(messages[:-1], opened.tokenizer) for messages in asked for _ in range(best.samples)]
-    drawn = answers(opened, prompts, best.max_new_tokens, best.temperature, seed)
+    drawn = answers(opened, prompts, best.max_new_tokens, best.temperature, seed, said)
     tally, pairs = Tally(questions=len(asked), samples=len(drawn)), list[dict[str, Messages]]()
     for place, messages in enumerate(asked):
         some = drawn[place * best.samples : (place + 1) * best.samples]
@@ -86,9 +86,11 @@ def best_of(
     return pairs, tally
 
 
-def verified_best(opened: Any, prompts: Sequence[list[int]], golds: Sequence[str], best: Best, seed: int) -> list[str | None]:
-    """Verify, then generate: for each prompt the first of n samples that the verifier takes, None where it takes none."""
-    drawn = answers(opened, [p for p in prompts for _ in range(best.samples)], best.max_new_tokens, best.temperature, seed)
+def verified_best(
+    opened: Any, prompts: Sequence[list[int]], golds: Sequence[str], best: Best, seed: int, said: Callable[[int], None] | None = None
+) -> list[str | None]:
+    """For each prompt the first of n samples that the verifier takes (Yuan et al. 2023, arXiv 2308.01825), None where it takes none; `said` is told of samples."""
+    drawn = answers(opened, [p for p in prompts for _ in range(best.samples)], best.max_new_tokens, best.temperature, seed, said)
     groups = [drawn[i * best.samples : (i + 1) * best.samples] for i in range(len(prompts))]
     return [next((text for text in group if right(text, gold)), None) for group, gold in zip(groups, golds, strict=True)]
 

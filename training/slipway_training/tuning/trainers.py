@@ -25,7 +25,7 @@ from slipway_training.signals import stop_on_signal
 from slipway_training.tuning import processes
 from slipway_training.tuning.config import TuningConfig
 from slipway_training.tuning.trackers import trackers
-from slipway_training.tuning.watching import Bar, Log, Stop
+from slipway_training.tuning.watching import Bar, Finite, Log, Stop
 from slipway_training.vocab.lock import digest
 
 LOG, WHOLE, CHECKPOINTS = "log.jsonl", "whole.json", "checkpoints"
@@ -162,7 +162,7 @@ def arguments(config: TuningConfig, folder: Path, rows: int) -> dict[str, Any]:
         # TRL turns recomputation on under its old name, which transformers warns about; models of a laptop's size need none.
         "gradient_checkpointing": None, "activation_checkpointing": False, "bf16": torch.cuda.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(), "save_strategy": "steps", "save_steps": config.run.checkpoint_every_steps,
-        "save_total_limit": None, "logging_steps": 1, "report_to": "none", "disable_tqdm": True,
+        "save_total_limit": None, "logging_steps": 1, "logging_nan_inf_filter": False, "report_to": "none", "disable_tqdm": True,
         "use_cpu": over_gloo, "ddp_backend": "gloo" if over_gloo else None, "ddp_find_unused_parameters": False,
         "eval_strategy": "no",
     }  # fmt: skip
@@ -189,6 +189,7 @@ def fit(trainer: Any, config: TuningConfig, folder: Path, console: Console, what
     with hushed(), stop_on_signal() as stopped, ExitStack() as watching:
         stop = Stop(stopped)
         trainer.add_callback(stop)
+        trainer.add_callback(Finite())
         if run.first:
             bar = watching.enter_context(Bar(console, what, int(trainer.args.max_steps)))
             watchers = watching.enter_context(trackers(config, folder))

@@ -1,9 +1,10 @@
-"""What looks on while a tuning run goes: the stop that a signal asks for, a log of JSON lines, a progress bar.
+"""What looks on while a tuning run goes: the stop that a signal asks for, the end of a run that diverged, a log of JSON lines, a progress bar.
 
 It knows the Trainer's callbacks. It refuses to know checkpoints and losses.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from slipway_training.errors import TrainingError
 from slipway_training.tuning import processes
 
 
@@ -24,6 +26,17 @@ class Stop(TrainerCallback):
         if processes.here().any(self._stopped()) and state.global_step < state.max_steps:
             self.came = control.should_training_stop = control.should_save = True
         return control
+
+
+class Finite(TrainerCallback):
+    """Ends a run whose loss or gradient is no number, before a checkpoint of it is written. Raises TrainingError."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        for name in ("loss", "grad_norm"):
+            if logs and name in logs and not math.isfinite(float(logs[name])):
+                raise TrainingError(
+                    f"{name} of step {state.global_step} is {float(logs[name])}: the run diverged; lower optim.learning_rate and choose another run.out"
+                )
 
 
 class Log(TrainerCallback):

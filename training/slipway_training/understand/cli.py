@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
+from slipway_training.outputs import writable
 from slipway_training.told import told
 
 understand_app = typer.Typer(
@@ -42,10 +43,10 @@ def lens_command(
         from slipway_training.understand.texts import Text, read_texts
 
         opened = open_checkpoint(folder, tokenizer)
+        place = _place(out, opened.name, "lens")
         chosen = [Text(text)] if text else read_texts(texts, limit)
         with _bar(console) as bar:
             lenses = [logit_lens(opened, t.text, max_tokens) for t in bar.track(chosen, description="texts")]
-        place = _place(out, opened.name, "lens")
         draw_lens(lenses[0], over_layers(lenses), place / f"lens.{plot}")
         page, plain = lens_page(opened.name, lenses)
         write(place, page, f"lens.{plot}", plain)
@@ -69,13 +70,13 @@ def probe_command(
         from slipway_training.understand.texts import read_texts
 
         opened = open_checkpoint(folder, tokenizer)
+        place = _place(out, opened.name, "probe")
         chosen = read_texts(texts, limit, labelled=True)
         with _bar(console) as bar:
             layers = opened.model.config.num_hidden_layers + 1
             task = bar.add_task("layers", total=layers * (2 if untrained else 1))
             probed, common = probing.probe(opened, chosen, pool, lambda: bar.advance(task), max_tokens)
             fresh = probing.probe(probing.untrained(opened), chosen, pool, lambda: bar.advance(task), max_tokens)[0] if untrained else []
-        place = _place(out, opened.name, "probe")
         draw_probe(probed, common, place / f"probe.{plot}", fresh)
         page, plain = probe_page(opened.name, probed, common, fresh)
         write(place, page, f"probe.{plot}", plain)
@@ -99,11 +100,11 @@ def ablate_command(
         from slipway_training.understand.texts import read_texts
 
         opened = open_checkpoint(folder, tokenizer)
+        place = _place(out, opened.name, "ablate")
         chosen = [t.text for t in read_texts(texts, limit)]
         with _bar(console) as bar:
             task = bar.add_task("parts")
             found = ablate(opened, chosen, fill, neurons, lambda done, of: bar.update(task, completed=done, total=of), max_tokens)
-        place = _place(out, opened.name, "ablate")
         draw_ablations(found, place / f"ablate.{plot}")
         page, plain = ablation_page(opened.name, found)
         write(place, page, f"ablate.{plot}", plain)
@@ -139,7 +140,7 @@ def profile_command(
 
 
 def _place(out: Path | None, name: str, command: str) -> Path:
-    return out or Path("runs/understand") / name.replace("/", "-") / command
+    return writable(out or Path("runs/understand") / name.replace("/", "-") / command, "--out")
 
 
 def _bar(console: Console) -> Progress:

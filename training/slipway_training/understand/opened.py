@@ -12,6 +12,8 @@ from slipway_shared.manifest import load_verified
 from tokenizers import Tokenizer
 
 from slipway_training.errors import ConfigError, StackMissing
+from slipway_training.opening import readable
+from slipway_training.tokenizer import load_tokenizer
 
 try:
     import torch
@@ -58,12 +60,13 @@ def open_checkpoint(folder: Path, tokenizer: Path | None = None) -> Opened:
         raise ConfigError(f"no tokenizer.json in or beside {folder}; name one with --tokenizer")
     if (folder / "manifest.json").is_file():
         load_verified(folder)
-    if (folder / "model.gguf").is_file():
-        model = LlamaForCausalLM.from_pretrained(folder, gguf_file="model.gguf", local_files_only=True, dtype=torch.float32)
-    else:
-        model = _safetensors(folder)
+    with readable(folder):
+        if (folder / "model.gguf").is_file():
+            model = LlamaForCausalLM.from_pretrained(folder, gguf_file="model.gguf", local_files_only=True, dtype=torch.float32)
+        else:
+            model = _safetensors(folder)
     model.set_attn_implementation("sdpa")
-    return Opened(model.eval().requires_grad_(False), Tokenizer.from_file(str(home)), named)
+    return Opened(model.eval().requires_grad_(False), load_tokenizer(home), named)
 
 
 def _safetensors(folder: Path) -> LlamaForCausalLM:

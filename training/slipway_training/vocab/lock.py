@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tokenizers import Tokenizer
 
 from slipway_training.errors import ConfigError, DataMissing
+from slipway_training.tokenizer import load_tokenizer
 
 LOCK = "tokenizer.lock.json"
 FILE = "tokenizer.json"
@@ -52,7 +53,7 @@ def load_frozen(where: Path, expected: str | None = None) -> tuple[Tokenizer, st
         )
     if expected is not None and found != expected:
         raise ConfigError(f"{path} (sha256 {found[:12]}) is not the tokenizer that this was made with ({expected[:12]})")
-    return Tokenizer.from_file(str(path)), found
+    return load_tokenizer(path), found
 
 
 def verify(folder: Path) -> Lock:

@@ -23,6 +23,7 @@ from slipway_training.data.synth.config import SynthConfig
 from slipway_training.data.synth.gates import Gates
 from slipway_training.data.synth.journal import Journal, prompt_id
 from slipway_training.data.synth.teacher import PromptRefused, Reply, Server, TeacherFailed, ask, flagged
+from slipway_training.outputs import writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def plan(config: SynthConfig) -> list[tuple[str, str]]:
 
 def generate(config: SynthConfig, console: Console) -> Journal:
     """Run to the last prompt or the token bound; raises TeacherFailed, ConfigError, DataMissing. What was done so far is kept in any case."""
+    writable(Path(config.out), "out=")
     made_from = stamp(config.model_dump(mode="json", exclude={"out", "bounds"}))
     gates = Gates(config.filters, config.safety)
     journal = Journal(Path(config.out), made_from)
