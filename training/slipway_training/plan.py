@@ -55,7 +55,7 @@ def reader_rows(config: ReaderConfig) -> list[tuple[str, str]]:
         ("training tokens", f"{plan.tokens:,} ({plan.tokens_per_parameter:.1f} a parameter)"),
         ("memory", f"about {plan.memory_mb:,.0f} MB"),
         ("measured here", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.gigaflops:.0f} GFLOP/s, {config.run.threads} thread(s)"),
-        ("expected", f"{plan.hours:.2f} h{bound}"),
+        ("expected", f"{plan.hours:.2f} h{bound} (no GPU; the cost is that of this machine for so long)"),
     ]
 
 

@@ -43,4 +43,5 @@ def plan(config: PointerConfig) -> list[tuple[str, str]]:
         ("memory", f"about {count * 20 / 2**20:,.0f} MB and the activations of {config.optim.batch_lists * config.data.passages} pairs"),
         ("measured here", f"{tokens / sum(times):,.0f} tokens/s, {config.run.threads} thread(s)"),
         ("expected", f"{seconds / 3600:.2f} h" + (f" (bounded by run.minutes={config.run.minutes:g})" if config.run.minutes else "")),
+        ("cost", "that of this machine for so long"),
     ]
