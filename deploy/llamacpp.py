@@ -3,7 +3,7 @@
 It knows which instruction sets are worth a flag, and needs nothing but the standard library, pip and a C++ compiler; cmake and ninja are fetched at locked
 versions. It refuses to know who uses the library.
 
-AMX needs `llamacpp_amx.h`: as gcc 12 declares its instruction, llama.cpp dies at the first decode of every quantized model (ggml-org/llama.cpp#20824).
+AMX needs what `llamacpp.cmake` mends: as it is, gcc 12 makes of it a llama.cpp that dies at the first decode of every quantized model (ggml-org/llama.cpp#20824).
 """
 
 import contextlib
@@ -27,7 +27,6 @@ HERE = Path(__file__).resolve().parent
 LOCK = HERE.parent / "requirements" / "serve.lock"
 BUILD_LOCK = HERE / "llamacpp.lock"
 SLIM = HERE / "llamacpp.cmake"
-AMX_HEADER = HERE / "llamacpp_amx.h"
 CHECK = HERE / "llamacpp_check.py"
 NOTE = "slipway-build.json"
 TAIL_LINES = 15
@@ -109,7 +108,7 @@ def suits(note: Mapping[str, object] | None, version: str, have: frozenset[str])
 
 def recipe() -> str:
     """A digest of what is done to the sources and of what is known about processors: a build of another recipe is made anew."""
-    return hashlib.sha256(json.dumps([OPTIONS, SLIM.read_text(), AMX_HEADER.read_text()]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([OPTIONS, SLIM.read_text()]).encode()).hexdigest()[:12]
 
 
 def plan(machine: str, have: frozenset[str], understood: Callable[[Iterable[str]], bool]) -> tuple[list[str], list[str]]:
