@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pytest
 from slipway_reranker.blend import NO_LEAD, RELEVANCE_SIGNALS, Blend, Enough, expected_signals, relevance_signals
-from slipway_reranker.blending import LOSS, Seen, early, fit_enough, fit_lift, fit_relevance, known
+from slipway_reranker.blending import LOSS, Seen, early, fit_enough, fit_lift, fit_relevance, known, told
 from slipway_reranker.calibrate import Listed
 from slipway_reranker.evidence import Calibration
 from slipway_reranker.fitting import Matrix, Truths, listwise
@@ -55,6 +55,16 @@ def test_evidence_knows_of_unread_passages_what_is_expected() -> None:
     odds = known(seen[0], relevance, Enough(expected, lead=0.0))
     assert (odds == -7.5).sum() == PASSAGES - 5
     assert (known(seen[0], relevance, Enough(expected)) == -7.5).sum() == 0
+
+
+def test_relevance_is_told_as_the_service_gives_it() -> None:
+    seen = [made(seed, 0.5) for seed in range(60)]
+    relevance = fit_relevance(seen, first=True)
+    everything, little = (
+        told(seen, Blend(relevance, relevance, scored_enough=Enough(Calibration(0.0, (0.0,) * 6), lead))) for lead in (NO_LEAD, -NO_LEAD)
+    )
+    assert "AUC 1.000, ECE 0.0" in everything
+    assert "AUC 1.000, ECE 0.375" in little, "what is not read, 15 of 20 passages and all of them wrong, has an even chance"
 
 
 def test_a_calibration_is_read_as_it_was_written_and_an_earlier_form_reads_everything(tmp_path: Path) -> None:

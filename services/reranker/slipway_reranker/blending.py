@@ -149,7 +149,8 @@ def fit_enough(seen: Sequence[Seen], relevance: Calibration, lift: float, *, fir
 
 
 def told(seen: Sequence[Seen], blend: Blend) -> str:
-    """nDCG@10 within the lists that hold an answer: as given, by the logit, and by the blend fitted on the other sets; what is read; relevance as a chance."""
+    """nDCG@10 within the lists that hold an answer: as given, by the logit, and by the blend fitted on the other sets; what is read; relevance as a chance, as
+    the service gives it: expected where it does not read, neighbours lifted."""
     lines = [
         "| set | lists | as given | logit alone | blend | blend with scores | neighbours lifted | with early exit | passages read |",
         "|" + "---|" * 9,
@@ -167,10 +168,11 @@ def told(seen: Sequence[Seen], blend: Blend) -> str:
     for name, rows in found.items():
         means = np.mean(np.array(rows), axis=0)
         lines.append(f"| {name} | {len(rows)} | {' | '.join(f'{100 * value:.1f}' for value in means[:-1])} | {100 * means[-1]:.0f} % |")
-    odds = [_odds(one, blend.scored) for one in seen]
+    odds = [early(one, blend.scored, blend.scored_enough, blend.lift) for one in seen]
     values = 1 / (1 + np.exp(-np.concatenate(odds)))
     truths = np.concatenate([one.truths for one in seen])
-    ending = f"relevance as a chance: AUC {auc(values, truths):.3f}, ECE {calibration_error(values, truths):.3f}; reading ends at a lead of {blend.scored_enough.lead}"
+    quality = f"AUC {auc(values, truths):.3f}, ECE {calibration_error(values, truths):.3f}"
+    ending = f"relevance as a chance, as served: {quality}; reading ends at a lead of {blend.scored_enough.lead}"
     return "\n".join([*lines, "", "Blends: each set by weights that were fitted on the other sets.", ending])
 
 
