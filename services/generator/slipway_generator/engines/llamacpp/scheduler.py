@@ -34,7 +34,7 @@ nobody waits for its neighbours' forms (each such run is a pass over the weights
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one step and the queue may hold. No drafts while more than `draft_sequences` run: a full batch has no idle compute to gamble with."""
+    """How much one step and the queue may hold. While more than `draft_sequences` run, drafts only fill what a step has to spare (`filling.py`)."""
 
     sequences: int
     waiting: int
