@@ -8,8 +8,7 @@ from slipway_generator.bench.cases import prose
 from slipway_generator.bench.fixture import write_fixture
 from slipway_generator.engine import GenerateRequest, Sampling
 from slipway_generator.engines.choice import open_model
-from slipway_generator.engines.llamacpp.rate import Rate
-from slipway_generator.engines.llamacpp.speculation import LOSS, PATIENCE, PLAIN_STEPS, REFRESH, Worth
+from slipway_generator.engines.llamacpp.speculation import LOSS, PATIENCE, PLAIN_STEPS, REFRESH, Rate, Worth
 from slipway_generator.model import identify
 from slipway_generator.settings import Settings
 from slipway_generator.tokenizer import Piece, encode_prompt

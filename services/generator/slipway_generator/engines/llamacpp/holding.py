@@ -1,7 +1,7 @@
 """Which answers wait after their first word until the prompts that came with them are read. It refuses to know the context and what is computed.
 
 A step that reads costs many times what a step of answers costs. An answer that goes on between such steps stutters, and each of its words is a pass over the
-weights for a few rows. So whoever is read first says its first word at once, and goes on when those are read that were being read at that moment: one pause
+weights for a few rows. So whoever is read first says its first word at once, and goes on when those are read that had come by then: one pause
 instead of many, and a batch that is full from then on. An answer that flows is never held, and nobody who comes later prolongs the wait.
 """
 

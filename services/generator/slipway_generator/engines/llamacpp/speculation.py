@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from slipway_generator.engines.llamacpp.drafter import Drafter
 from slipway_generator.engines.llamacpp.filling import Filling
-from slipway_generator.engines.llamacpp.rate import Rate
 from slipway_generator.engines.llamacpp.seat import Seated
 
+FADE = 0.97
+"""What a plain step still counts after the next one: the rate is that of about the last 33."""
 PLAIN_STEPS = 8
 """Plain steps before the first draft."""
 REFRESH = 64
@@ -21,6 +22,25 @@ LOSS = 16.0
 """Tokens that drafts may have cost on balance before they rest."""
 PATIENCE = 50
 """Tokens without drafts for each token that they have cost: where they never pay, speed stays within about 2 % of what it is without a draft model."""
+
+
+class Rate:
+    """Tokens a second, the latest steps counting most."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._seconds = self._tokens = 0.0
+
+    def add(self, seconds: float, tokens: int) -> None:
+        """One more step."""
+        self.steps += 1
+        self._seconds = FADE * self._seconds + seconds
+        self._tokens = FADE * self._tokens + tokens
+
+    @property
+    def value(self) -> float:
+        """Tokens a second; 0 before the first step."""
+        return self._tokens / self._seconds if self._seconds else 0.0
 
 
 class Worth:
