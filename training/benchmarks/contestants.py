@@ -24,7 +24,7 @@ SHAPES = {
     "6M": {"width": 256, "layers": 6, "heads": 8, "kv_heads": 4, "mlp_width": 768, "vocab": 8192},
     "16M": {"width": 384, "layers": 8, "heads": 6, "kv_heads": 2, "mlp_width": 1024, "vocab": 8192},
     "125M": {"width": 768, "layers": 12, "heads": 12, "kv_heads": 4, "mlp_width": 2048, "vocab": 32768},
-    "300M": {"width": 1024, "layers": 20, "heads": 16, "kv_heads": 4, "mlp_width": 2816, "vocab": 32768},
+    "300M": {"width": 1024, "layers": 20, "heads": 8, "kv_heads": 2, "mlp_width": 2816, "vocab": 32768},
 }
 """Llama shapes by name; tiny is for tests, 125M and 300M (the recipe config.300m.yaml) for a GPU."""
 

@@ -94,7 +94,7 @@ def contest(
 
 
 def summary(spec: Spec, results: dict[str, list[Result]], out: Path) -> dict[str, Any]:
-    """Medians, their ratio, the model FLOPs utilisation and the input pipeline's rate."""
+    """Medians, their ratio, the model FLOPs utilisation (causal attention counted as half a square; `mfu_palm`: as a whole one) and the input pipeline's rate."""
     import torch
     from slipway_training.data.packed import open_packed
     from slipway_training.pretrain.model import flops_per_token
@@ -103,7 +103,8 @@ def summary(spec: Spec, results: dict[str, list[Result]], out: Path) -> dict[str
     packed = open_packed(Path(spec.rows))
     torch.set_num_threads(spec.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    flops, peak = flops_per_token(config_of(spec, str(out)).model, packed.vocab_size, packed.context), peak_flops(device)
+    shape, peak = config_of(spec, str(out)).model, peak_flops(device)
+    flops, whole = (flops_per_token(shape, packed.vocab_size, packed.context, causal=causal) for causal in (True, False))
     middle = {
         name: {
             key: median(getattr(r, key) for r in runs) for key in ("tokens_per_second", "cpu_seconds", "peak_mb", "train_loss", "held_out")
@@ -112,6 +113,7 @@ def summary(spec: Spec, results: dict[str, list[Result]], out: Path) -> dict[str
     }
     for figures in middle.values():
         figures["mfu"] = flops * figures["tokens_per_second"] / peak
+        figures["mfu_palm"] = whole * figures["tokens_per_second"] / peak
     pipe = pipeline_rate(Path(spec.rows), spec.batch_rows, spec.seed)
     return {
         "spec": asdict(spec), "shape": SHAPES[spec.shape], "parameters": results["ours"][0].parameters, "device": _device(), "medians": middle,
@@ -174,11 +176,11 @@ def table(made: dict[str, Any]) -> str:
         f"{made['parameters']:,} parameters ({spec['shape']}), {spec['steps']} steps of {spec['batch_rows']} rows, "
         f"{spec['precision']}, {spec['threads']} thread(s), {made['device']}"
     )
-    rows = ["| | tokens/s | CPU s | peak MiB | MFU | training loss | held-out loss |", "|---|--:|--:|--:|--:|--:|--:|"]
+    rows = ["| | tokens/s | CPU s | peak MiB | MFU | as PaLM counts | training loss | held-out loss |", "|---|--:|--:|--:|--:|--:|--:|--:|"]
     for name, m in middle.items():
         rows.append(
             f"| {TITLES[name]} | {m['tokens_per_second']:,.0f} | {m['cpu_seconds']:.1f} | {m['peak_mb']:,.0f} | {m['mfu']:.1%} "
-            f"| {m['train_loss']:.4f} | {m['held_out']:.4f} |"
+            f"| {m['mfu_palm']:.1%} | {m['train_loss']:.4f} | {m['held_out']:.4f} |"
         )
     tail = [
         f"- {TITLES[one]}: {gain['ratio']:.2f}x the tokens/s of {TITLES[peer]} (by round: {', '.join(f'{r:.2f}' for r in gain['ratios'])}), "
@@ -196,14 +198,16 @@ def main() -> None:
     """Options, the contest, and its three files."""
     options = _options()
     from rich.console import Console
+    from slipway_training.device import device, multiplies_bf16
     from slipway_training.portfolio.corpus import prepare
 
     console = Console(stderr=True)
     rows = options.out / f"rows-{SHAPES[options.shape]['vocab']}-{options.context}"
     prepare(rows, SHAPES[options.shape]["vocab"], options.context, options.characters, options.data_dir)
     micro = options.micro_rows or options.batch_rows
+    precision = options.precision if options.precision != "auto" else ("bf16" if multiplies_bf16(device()) else "fp32")
     spec = Spec(
-        options.shape, str(rows), options.steps, options.skip, options.batch_rows, micro, options.threads, options.precision, options.compile,
+        options.shape, str(rows), options.steps, options.skip, options.batch_rows, micro, options.threads, precision, options.compile,
     )  # fmt: skip
 
     def say(line: str) -> None:
@@ -230,7 +234,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--micro-rows", type=int, default=0, help="rows of a forward pass; the rest is accumulated (default: all)")
     parser.add_argument("--context", type=int, default=256, help="tokens of a row (default 256)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: all cores")
-    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16", help="of both (default bf16 autocast)")
+    parser.add_argument(
+        "--precision", choices=["auto", "bf16", "fp32"], default="auto", help="of both (default: bf16 autocast where it pays)"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile for both")
     parser.add_argument("--characters", type=int, default=2_000_000, help="of text that is packed")
     parser.add_argument("--data-dir", default="", help="default: SLIPWAY_DATA_DIR, else the repository's own text")

@@ -1,13 +1,15 @@
-"""Causal attention for training on a CPU: blocks of queries against the keys before them, the probabilities kept for the backward pass.
+"""Causal attention for training: on a CPU blocks of queries against the keys before them, the probabilities kept for the backward pass; on a GPU torch's kernels.
 
 torch's own kernel for CPUs is quick forward and slow backward (it is 2 to 3 times as slow as this one there, `make bench-training`), so both passes are written as
 batched products and softmaxes, which run on the matrix units. It knows tensors only. It refuses to know models; masks other than causal go to torch's kernel.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface, AttentionMaskInterface, LlamaForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -17,6 +19,14 @@ BLOCK = 64
 """Queries of one block: half of the square is never computed at 256 tokens, and a block's scores stay in the cache."""
 LONGEST = 2048
 """Tokens of a row beyond which kept probabilities (rows * heads * length^2 / 2 numbers a layer) cost too much memory."""
+
+GPU_KERNELS = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""What a GPU attends with, the first that can: on an H200 cuDNN's kernels take two thirds of the time of FlashAttention 2 (docs/training-loop.md)."""
+
+
+def gpu_kernels() -> AbstractContextManager[Any]:
+    """Within it torch's attention takes the first of GPU_KERNELS that fits; also what torch.compile traces there."""
+    return sdpa_kernel(GPU_KERNELS, set_priority=True)
 
 
 def use_causal_attention(llama: LlamaForCausalLM) -> None:

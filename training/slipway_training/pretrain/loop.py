@@ -7,8 +7,8 @@ a run that was killed at any point and started again writes the same log, bit fo
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from slipway_training.errors import CheckpointError, TrainingError
 from slipway_training.pretrain import monitors, state
+from slipway_training.pretrain.attention import gpu_kernels
 from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.lanes import Lanes, lanes_for
 from slipway_training.pretrain.model import drop_layers
@@ -259,9 +260,14 @@ class Loop:
             return mine
         return self._mean(torch.tensor(float(mine), device=self.device)) > 0
 
-    def _precision(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def _precision(self) -> Generator[None]:
+        """What a forward pass runs under: autocast, and on a GPU the choice of attention kernels."""
+        bf16 = self.config.run.precision == "bf16"
         # Without torch's cache of cast weights: a forward pass uses each of them once, and the lanes would share it.
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.run.precision == "bf16", cache_enabled=False)
+        cast = torch.autocast(self.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
+        with cast, gpu_kernels() if self.device.type == "cuda" else nullcontext():
+            yield
 
     def _mean(self, mine: Tensor) -> float:
         """The mean of a number over all processes."""

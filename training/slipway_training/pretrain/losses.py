@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 Slopes = Callable[[Tensor, Tensor, float], Tensor]
-CHUNK, CHUNK_GPU = 512, 4096
-"""Tokens whose logits exist at once, in the matrix products' type: 8 MB of bf16 at a vocabulary of 8,192."""
+CHUNK, CHUNK_GPU = 512, 8192
+"""Tokens whose logits exist at once, in the matrix products' type: 8 MB of bf16 at a vocabulary of 8,192, 512 MB on a GPU at one of 32,768."""
 PIECE = 64
 """On a CPU the float32 work on logits goes over this many tokens at a time: 2 MB at a vocabulary of 8,192, which stays in the second-level cache. It is
 what makes the loss three times as fast as whole matrices (`make bench-training`)."""

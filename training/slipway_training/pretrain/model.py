@@ -92,7 +92,10 @@ def parameter_count(shape: ModelConfig, vocab_size: int) -> int:
     return vocab_size * shape.width * (1 if shape.tied else 2) + shape.layers * layer + shape.width
 
 
-def flops_per_token(shape: ModelConfig, vocab_size: int, context: int) -> float:
-    """Forward and backward: 6 a parameter that is multiplied (Kaplan et al. 2020, arXiv 2001.08361), and 6 * layers * width * context of causal attention."""
+def flops_per_token(shape: ModelConfig, vocab_size: int, context: int, *, causal: bool = True) -> float:
+    """Forward and backward: 6 a parameter that is multiplied (Kaplan et al. 2020, arXiv 2001.08361), and 6 * layers * width * context of causal attention.
+
+    Not `causal`: 12, the whole square, as PaLM's appendix B counts (Chowdhery et al. 2022, arXiv 2204.02311) and most published figures of MFU do.
+    """
     multiplied = parameter_count(shape, vocab_size) - (0 if shape.tied else vocab_size * shape.width)
-    return 6.0 * multiplied + 6.0 * shape.layers * shape.width * context
+    return 6.0 * multiplied + (6.0 if causal else 12.0) * shape.layers * shape.width * context

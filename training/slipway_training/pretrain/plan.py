@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from slipway_training.data.packed import open_packed
+from slipway_training.device import device
 from slipway_training.errors import DataMissing
 from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.lanes import Lanes, lanes_for
@@ -19,7 +20,7 @@ from slipway_training.pretrain.network import Network
 from slipway_training.pretrain.optim import make_optimizers, set_rates
 from slipway_training.pretrain.planner import best_loss, optimal
 from slipway_training.pretrain.rows import INVENTED_VOCABULARY
-from slipway_training.pretrain.speed import peak_flops
+from slipway_training.pretrain.speed import peak_flops, with_precision
 
 PROBE_STEPS = 3
 PROBE_PARAMETERS = 60_000_000
@@ -39,6 +40,7 @@ class Speed:
 
 def plan(config: PretrainConfig) -> list[tuple[str, str]]:
     """(what, value) rows of the dry run."""
+    config = with_precision(config, device())
     vocabulary, context, rows = _shape(config)
     count = parameter_count(config.model, vocabulary)
     speed = probe(config, vocabulary, context)
@@ -78,23 +80,27 @@ def memory_mb(config: PretrainConfig, count: int, vocabulary: int, context: int)
 def probe(config: PretrainConfig, vocabulary: int, context: int) -> Speed:
     """Tokens per second of real optimizer steps, the first not counted; extrapolated where the model is too large to build here."""
     torch.set_num_threads(config.run.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    flops, peak = flops_per_token(config.model, vocabulary, context), peak_flops(device)
-    if device.type == "cpu" and parameter_count(config.model, vocabulary) > PROBE_PARAMETERS:
+    where = device()
+    flops, peak = flops_per_token(config.model, vocabulary, context), peak_flops(where)
+    if where.type == "cpu" and parameter_count(config.model, vocabulary) > PROBE_PARAMETERS:
         return Speed(PROBE_MFU * peak / flops, PROBE_MFU, f"not measured: {PROBE_MFU:.0%} of a measured {peak / 1e9:,.0f} GFLOP/s")
     llama = build(config.model, vocabulary, context, 1, 0, config.run.seed)
     drop_layers(list(llama.model.layers), config.model.layer_drop)
-    network = Network(llama, config.optim.label_smoothing).to(device)
+    network = Network(llama, config.optim.label_smoothing).to(where)
     optimizers = make_optimizers(network, config.model, config.optim)
     set_rates(optimizers, 0.01)
-    rows = torch.randint(0, vocabulary, (config.optim.micro_rows, context + 1), device=device)
-    bf16 = partial(torch.autocast, device.type, torch.bfloat16, enabled=config.run.precision == "bf16", cache_enabled=False)
+    rows = torch.randint(0, vocabulary, (config.optim.micro_rows, context + 1), device=where)
+    bf16 = partial(torch.autocast, where.type, torch.bfloat16, enabled=config.run.precision == "bf16", cache_enabled=False)
     compiled, random = config.run.compile, config.model.layer_drop > 0
-    count = lanes_for(config.run.threads, alone_on_cpu=device.type == "cpu", random=random, compiled=compiled)
+    count = lanes_for(config.run.threads, alone_on_cpu=where.type == "cpu", random=random, compiled=compiled)
     with Lanes(network, count, bf16) as lanes:
         times = [_step(lanes, optimizers, rows) for _ in range(PROBE_STEPS + 1)]
     rate = rows.shape[0] * context / min(times[1:])
-    return Speed(rate, rate * flops / peak, f"{PROBE_STEPS} steps of {rows.shape[0]} rows, {config.run.threads} thread(s), {device.type}")
+    return Speed(
+        rate,
+        rate * flops / peak,
+        f"{PROBE_STEPS} steps of {rows.shape[0]} rows, {config.run.threads} thread(s), {config.run.precision}, {where.type}",
+    )
 
 
 def _step(lanes: Lanes, optimizers: list[torch.optim.Optimizer], rows: torch.Tensor) -> float:

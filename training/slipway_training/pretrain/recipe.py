@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from slipway_training import checkpoint
 from slipway_training.data.sampling import read_numbers
+from slipway_training.device import device
 from slipway_training.errors import CheckpointError
 from slipway_training.export.onnx_folder import write_hf_folder
 from slipway_training.pretrain.config import PretrainConfig
@@ -29,7 +30,7 @@ from slipway_training.pretrain.network import Network
 from slipway_training.pretrain.order import Order
 from slipway_training.pretrain.progress import RunProgress
 from slipway_training.pretrain.rows import Rows, find_rows, keep_tokenizer
-from slipway_training.pretrain.speed import peak_flops
+from slipway_training.pretrain.speed import peak_flops, with_precision
 from slipway_training.pretrain.upload import fetch_newest
 from slipway_training.tokenizer import PAD
 
@@ -48,7 +49,7 @@ def run(config: PretrainConfig, console: Console) -> bool:
     rows = find_rows(config.data, folder, config.run.seed, console)
     loop = open_loop(config, rows, folder)
     if loop.rank == 0:
-        remember(config, rows, folder)
+        remember(loop.config, rows, folder)
     for note in loop.notes:
         console.print(note)
     outcome = _train(config, rows, loop, console)
@@ -61,6 +62,7 @@ def run(config: PretrainConfig, console: Console) -> bool:
 
 def open_loop(config: PretrainConfig, rows: Rows, folder: Path) -> Loop:
     """The loop at its newest checkpoint: the local one, or after a lost node the uploaded one. Raises CheckpointError, ConfigError."""
+    config = with_precision(config, device())
     torch.set_num_threads(config.run.threads)
     packed = rows.packed
     if config.run.upload_to and not any((folder / "checkpoints").glob("step-*")):

@@ -23,7 +23,7 @@ from slipway_training.pretrain.network import Network
 from slipway_training.pretrain.optim import make_optimizers, set_rates
 from slipway_training.pretrain.order import Order
 from slipway_training.pretrain.rows import find_rows
-from slipway_training.pretrain.speed import peak_flops
+from slipway_training.pretrain.speed import peak_flops, with_precision
 
 BROKEN_OUT = 1.5
 """A loss this many nats above the best so far has broken out."""
@@ -62,7 +62,7 @@ def budget(console: Console, flops: float, hours: float, devices: int, peak: flo
 
 def learning_rate_range(console: Console, config: Any, low: float, high: float, steps: int, out: Path) -> float:
     """The range test (Smith 2015, arXiv 1506.01186) on the recipe's model and rows; returns a third of the rate of the least loss. Raises ConfigError."""
-    config = cast("PretrainConfig", config)
+    config = with_precision(cast("PretrainConfig", config), torch.device("cpu"))
     if not 0 < low < high:
         raise ConfigError(f"--low {low:g} must be above 0 and below --high {high:g}")
     torch.set_num_threads(config.run.threads)
