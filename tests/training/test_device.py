@@ -1,7 +1,7 @@
 """Where training computes: the precision that pays there, and streams of batches, made here and by other processes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import pytest
@@ -40,9 +40,13 @@ def test_bfloat16_is_taken_where_the_processor_has_kernels_for_it() -> None:
 
 @pytest.mark.parametrize("supported", [True, False])
 def test_automatic_precision_is_named_before_numbers_depend_on_it(supported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "multiplies_bf16", lambda _where: supported)
+    monkeypatch.setattr(speed, "multiplies_bf16", _says(supported))
     config, cpu = PretrainConfig.model_validate({"data": {"invented": 8}}), torch.device("cpu")
     assert config.run.precision == "auto"
     assert speed.with_precision(config, cpu).run.precision == ("bf16" if supported else "fp32")
     asked = config.model_copy(update={"run": config.run.model_copy(update={"precision": "bf16"})})
     assert speed.with_precision(asked, cpu).run.precision == "bf16"
+
+
+def _says(supported: bool) -> Callable[[torch.device], bool]:
+    return lambda _where: supported
