@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from yaml import YAMLError
 
+from slipway_training.costs import Price
 from slipway_training.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
@@ -93,6 +94,7 @@ class RunConfig(_Part):
     minutes: Annotated[float, Field(ge=0, description="0 means no guard, and a run that can be repeated bit by bit")] = 0.0
     checkpoint_every_steps: Annotated[int, Field(ge=1)] = 100
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
+    price_per_hour: Price = 0.0
     out: str = "runs/reader"
     init_from: Annotated[str, Field(description="folder of an earlier run: its tokenizer and weights are the start of this one")] = ""
     data_dir: str = ""

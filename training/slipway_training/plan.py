@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from slipway_training.config import OptimConfig, ReaderConfig
+from slipway_training.costs import ending
 from slipway_training.loop import losses, make_optimizer
 from slipway_training.model import build_model, parameter_count
 from slipway_training.sampler import Batch
@@ -19,14 +20,14 @@ PROBE_STEPS = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`memory_mb` is weights, gradients, two moments and an estimate of activations; `hours` comes from the probe."""
+    """`memory_mb` is weights, gradients, two moments and an estimate of activations; `seconds`, without run.minutes, come from the probe."""
 
     parameters: int
     tokens: int
     tokens_per_parameter: float
     memory_mb: float
     tokens_per_second: float
-    hours: float
+    seconds: float
     gigaflops: float
 
 
@@ -37,25 +38,21 @@ def make_plan(config: ReaderConfig) -> Plan:
     # Kaplan et al. 2020 (arXiv 2001.08361): 6 FLOPs per parameter and token; the input embedding costs none.
     inner = count - config.model.vocab_size * config.model.width
     activations = config.optim.batch_tokens * config.model.layers * (34 * config.model.width + 6 * config.model.mlp_width) * 4 / 2**20
-    seconds = config.data.tokens / rate
-    if config.run.minutes:
-        seconds = min(seconds, 60 * config.run.minutes)
     return Plan(
         parameters=count, tokens=config.data.tokens, tokens_per_parameter=config.data.tokens / count,
-        memory_mb=count * 16 / 2**20 + activations, tokens_per_second=rate, hours=seconds / 3600, gigaflops=6 * inner * rate / 1e9,
+        memory_mb=count * 16 / 2**20 + activations, tokens_per_second=rate, seconds=config.data.tokens / rate, gigaflops=6 * inner * rate / 1e9,
     )  # fmt: skip
 
 
 def reader_rows(config: ReaderConfig) -> list[tuple[str, str]]:
     """The plan as (what, value) rows."""
     plan = make_plan(config)
-    bound = f" (bounded by run.minutes={config.run.minutes:g})" if config.run.minutes else ""
     return [
         ("parameters", f"{plan.parameters:,}"),
         ("training tokens", f"{plan.tokens:,} ({plan.tokens_per_parameter:.1f} a parameter)"),
         ("memory", f"about {plan.memory_mb:,.0f} MB"),
         ("measured here", f"{plan.tokens_per_second:,.0f} tokens/s, {plan.gigaflops:.0f} GFLOP/s, {config.run.threads} thread(s)"),
-        ("expected", f"{plan.hours:.2f} h{bound} (no GPU; the cost is that of this machine for so long)"),
+        *ending(plan.seconds, config.run.price_per_hour, "run.price_per_hour", config.run.minutes),
     ]
 
 

@@ -112,7 +112,13 @@ def test_who_is_held_out_is_the_same_for_training_and_evaluation() -> None:
 
 def test_the_plan_says_what_it_costs(cache: Path) -> None:
     rows = dict(recipe("names").dry_run(tiny(f"cache={cache}")))
-    assert rows["open folders"].startswith("none") and "min" in rows["expected"]
+    assert rows["open folders"].startswith("none") and float(rows["expected"].split()[0]) < 0.1
+
+
+def test_a_run_without_open_folders_says_so(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLIPWAY_DATA_DIR", raising=False)
+    said = CliRunner().invoke(app, ["train", "names", "--tiny", f"out={tmp_path}", f"cache={cache}", "use_folders=true"]).output
+    assert "templates alone" in said and "SLIPWAY_DATA_DIR" in said
 
 
 def test_a_folder_that_is_named_and_not_there_is_refused(tmp_path: Path) -> None:

@@ -65,7 +65,16 @@ def test_the_threshold_stands_where_so_many_harmless_rows_reach_it() -> None:
 def test_the_plan_says_what_it_costs(cache: Path) -> None:
     rows = dict(recipe("safety").dry_run(tiny(f"cache={cache}")))
     assert rows["open folders"].startswith("none")
-    assert rows["expected"].endswith("so long)") and float(rows["expected"].split()[0]) < 0.1
+    assert float(rows["expected"].split()[0]) < 0.1
+    assert "word pieces" in rows["training tokens"]
+
+
+def test_a_run_without_open_folders_says_so(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLIPWAY_DATA_DIR", raising=False)
+    words = ["train", "safety", "--tiny", f"out={tmp_path}", f"cache={cache}"]
+    said = CliRunner().invoke(app, [*words, "use_folders=true"]).output
+    assert "templates and the Python manual alone" in " ".join(said.split()) and "SLIPWAY_DATA_DIR" in said
+    assert "SLIPWAY_DATA_DIR" not in CliRunner().invoke(app, words).output  # asked for
 
 
 def test_a_split_is_by_template_never_by_text() -> None:

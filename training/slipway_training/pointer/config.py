@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from slipway_training.config import Share
+from slipway_training.costs import Price
 from slipway_training.prepare import INVENTED_PAGES
 
 
@@ -71,6 +72,7 @@ class RunConfig(_Part):
     init_from: Annotated[
         str, Field(description="an earlier run, or an int8 flavor, whose weights and vocabulary this one starts from; empty: model.base")
     ] = ""
+    price_per_hour: Price = 0.0
     out: str = "runs/pointer"
     data_dir: str = ""
 

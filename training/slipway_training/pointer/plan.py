@@ -8,6 +8,7 @@ from itertools import islice
 
 import torch
 
+from slipway_training.costs import ending
 from slipway_training.device import device
 from slipway_training.pointer.batches import encoded, read_sources
 from slipway_training.pointer.config import PointerConfig
@@ -34,7 +35,6 @@ def plan(config: PointerConfig) -> list[tuple[str, str]]:
         tokens, before = tokens + seen, time.monotonic()
     steps = config.data.lists // config.optim.batch_lists
     per_step = sum(times[1:]) / PROBE_STEPS
-    seconds = min(steps * per_step, 60 * config.run.minutes) if config.run.minutes else steps * per_step
     count = sum(p.numel() for p in both.model.parameters())
     return [
         ("parameters", f"{count:,}"),
@@ -42,6 +42,5 @@ def plan(config: PointerConfig) -> list[tuple[str, str]]:
         ("training tokens", f"about {tokens / (PROBE_STEPS + 1) * steps:,.0f}"),
         ("memory", f"about {count * 20 / 2**20:,.0f} MB and the activations of {config.optim.batch_lists * config.data.passages} pairs"),
         ("measured here", f"{tokens / sum(times):,.0f} tokens/s, {config.run.threads} thread(s)"),
-        ("expected", f"{seconds / 3600:.2f} h" + (f" (bounded by run.minutes={config.run.minutes:g})" if config.run.minutes else "")),
-        ("cost", "that of this machine for so long"),
+        *ending(steps * per_step, config.run.price_per_hour, "run.price_per_hour", config.run.minutes),
     ]

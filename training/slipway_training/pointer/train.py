@@ -222,7 +222,7 @@ def optimizer_of(model: Pointer, optim: OptimConfig) -> torch.optim.Optimizer:
 
 
 def _fingerprint(config: PointerConfig) -> str:
-    return checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads"}}))
+    return checkpoint.fingerprint(config.model_dump(mode="json", exclude={"run": {"out", "minutes", "threads", "price_per_hour"}}))
 
 
 def _remember(folder: Path, config: PointerConfig, vocabulary: list[str]) -> None:

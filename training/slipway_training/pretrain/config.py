@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway_training.config import Share
+from slipway_training.costs import Price
 
 
 class _Part(BaseModel):
@@ -123,7 +124,7 @@ class RunConfig(_Part):
     planned_flops: Annotated[
         float, Field(ge=0, description="for the dry run: bf16 FLOP/s of all devices that the run is planned for; 0: this machine")
     ] = 0.0
-    price_per_hour: Annotated[float, Field(ge=0, description="of that machine, for the dry run")] = 0.0
+    price_per_hour: Price = 0.0
     out: str = "runs/pretrain"
     data_dir: str = ""
 

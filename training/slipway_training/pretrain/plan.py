@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from slipway_training.costs import cost
 from slipway_training.data.packed import open_packed
 from slipway_training.device import device
 from slipway_training.errors import DataMissing
@@ -61,8 +62,7 @@ def plan(config: PretrainConfig) -> list[tuple[str, str]]:
     if config.run.planned_flops:
         seconds = flops / (PROBE_MFU * config.run.planned_flops)
         out.append(("where it is planned", f"{seconds / 3600:,.1f} h at {PROBE_MFU:.0%} of {config.run.planned_flops:.3g} FLOP/s"))
-    price = config.run.price_per_hour
-    return [*out, ("cost", f"{seconds / 3600 * price:,.2f} at {price:g} an hour" if price else "set run.price_per_hour")]
+    return [*out, ("cost", cost(seconds / 3600, config.run.price_per_hour, "run.price_per_hour"))]
 
 
 def memory_mb(config: PretrainConfig, count: int, vocabulary: int, context: int) -> float:

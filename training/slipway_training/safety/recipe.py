@@ -25,11 +25,12 @@ from slipway_training.data.progress import Bars
 from slipway_training.errors import StackMissing, TrainingError
 from slipway_training.safety import heads, manuals
 from slipway_training.safety.config import SafetyConfig
-from slipway_training.safety.rows import collect
+from slipway_training.safety.rows import collect, told_without_folders
 from slipway_training.safety.templates import ATTACKS, HEADS, Row
 from slipway_training.signals import stop_on_signal
 
 CHUNK = 1024
+NO_FOLDERS = "none: templates and the Python manual alone"
 _ATTACKS = [HEADS.index(head) for head in ATTACKS]
 
 
@@ -38,6 +39,7 @@ def run(config: SafetyConfig, console: Console) -> bool:
     torch.manual_seed(config.seed)
     out = Path(config.out)
     rows = collect(config)
+    told_without_folders(config, NO_FOLDERS, console)
     with stop_on_signal() as stopped, Bars(console) as bars:
         with bars.step("read texts", len(rows), "texts") as advance:
             files: list[Path] = []

@@ -8,6 +8,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from slipway_training.errors import DataMissing
 from slipway_training.safety import folders, manuals, templates
 from slipway_training.safety.config import SafetyConfig
@@ -23,6 +25,14 @@ def data_folder(config: SafetyConfig | NamesConfig) -> Path | None:
     if not Path(named).is_dir():
         raise DataMissing(f"{named} is not a folder; set data_dir or SLIPWAY_DATA_DIR to the open folders, or use_folders=false")
     return Path(named)
+
+
+def told_without_folders(config: SafetyConfig | NamesConfig, read: str, console: Console) -> None:
+    """Say it when open folders were wanted and none is named: what is learnt then is far from what ships. `read`: what is read instead."""
+    if config.use_folders and data_folder(config) is None:
+        console.print(
+            f"[yellow]open folders: {read}[/]; SLIPWAY_DATA_DIR (or data_dir=) names them, use_folders=false leaves them out unsaid"
+        )
 
 
 def collect(config: SafetyConfig) -> list[Row]:

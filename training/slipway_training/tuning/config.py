@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from slipway_training.costs import Price
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Targets = Literal["attention", "mlp", "all"]
 
@@ -64,7 +66,7 @@ class Run(_Part):
         Literal["off", "offline", "online"], Field(description="offline writes a run folder below OUT/wandb, nothing is sent")
     ] = "off"
     tensorboard: bool = False
-    price_per_hour: Annotated[float, Field(ge=0, description="of this machine, for the dry run")] = 0.0
+    price_per_hour: Price = 0.0
     out: str = "runs/tuning"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from slipway_training.costs import ending
 from slipway_training.tuning import rows
 from slipway_training.tuning.base import make_base, open_base
 from slipway_training.tuning.config import DpoConfig, LoraConfig, TuningConfig
@@ -40,16 +41,13 @@ def _table(config: TuningConfig, model: Any, sequences: list[list[int]], trained
     width, layers, vocabulary = model.config.hidden_size, model.config.num_hidden_layers, model.config.vocab_size
     longest = max(map(len, sequences), default=1)
     activations = config.optim.batch_rows * longest * (layers * 34 * width * 2 + 2 * 4 * vocabulary)
-    hours = tokens / rate / 3600
-    price = config.run.price_per_hour
     return [
         ("parameters", f"{count:,}, of which trained {trained:,}"),
         ("rows", f"{len(sequences):,} of at most {longest} tokens"),
         ("training tokens", f"{tokens:,.0f} ({config.optim.epochs:g} epochs)"),
         ("memory", f"about {(count * 4 + trained * 12 + activations) / 2**20:,.0f} MB"),
         ("measured here", f"{rate:,.0f} tokens/s, {config.run.threads} thread(s)"),
-        ("expected", f"{hours:,.2f} h"),
-        ("cost", f"{hours * price:,.2f} at {price:g} an hour" if price else "set run.price_per_hour"),
+        *ending(tokens / rate, config.run.price_per_hour, "run.price_per_hour"),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from slipway_training.costs import Price
 from slipway_training.data.mixture import MixtureConfig
 
 Kind = Literal["byte_bpe", "sentencepiece_bpe", "sentencepiece_unigram"]
@@ -29,5 +30,6 @@ class TokenizerConfig(BaseModel):
     ] = 100
     context_tokens: Annotated[int, Field(ge=64, description="model_max_length of the exported folder")] = 1024
     workers: Annotated[int, Field(ge=1, description="processes that clean text")] = 1
+    price_per_hour: Price = 0.0
     out: str = "runs/tokenizer"
     mixture: MixtureConfig

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from slipway_training.costs import ending
 from slipway_training.data.clean import Cleaner
 from slipway_training.data.curate import Curated, curate
 from slipway_training.data.document import Tally
@@ -32,6 +33,8 @@ from slipway_training.vocab.pieces import to_tokenizer, train_pieces
 REPORT = "report.json"
 MODEL = "tokenizer.model"
 SAMPLE_DOCUMENTS = 40
+CHARACTERS_A_TOKEN = 4.0
+"""Of English text in a vocabulary of some ten thousand tokens."""
 
 
 def run(config: TokenizerConfig, console: Console) -> bool:
@@ -83,11 +86,13 @@ def plan(config: TokenizerConfig) -> list[tuple[str, str]]:
     seconds = cleaning * size / config.workers + _training_seconds(config, sample, trained)
     return [
         ("vocabulary", f"{config.vocab_size:,} tokens, {config.kind}"),
+        ("parameters", "none: a vocabulary has no weights"),
         ("text", f"{size:,} bytes in {sum(o.files for o in origins.values())} files of {len(origins)} sources"),
         ("trained on", f"at most {config.characters:,} characters, {config.held_out:.0%} of documents kept apart"),
+        ("training tokens", f"about {trained / CHARACTERS_A_TOKEN:,.0f} ({CHARACTERS_A_TOKEN:g} characters each; its audit counts them)"),
         ("memory", f"about {250 + trained / 40_000:,.0f} MB (distinct words of the text, and shingles of its documents)"),
         ("measured here", f"{1 / cleaning:,.0f} characters/s cleaned by one process"),
-        ("expected", f"{seconds / 3600:.2f} h (no GPU; the cost is that of this machine for so long)"),
+        *ending(seconds, config.price_per_hour, "price_per_hour"),
     ]
 
 
