@@ -20,6 +20,10 @@ Floats = NDArray[np.float32]
 SMALL_PASS = 64
 """Padded tokens of a small pass on ONNX Runtime: a single query, or some short rows."""
 
+WITHOUT_OVERFLOW = ("session.x64quantprecision", "1")
+"""For every int8 graph on ONNX Runtime. On x86-64 without VNNI (AVX2 alone: most laptops) its kernels for signed weights cut sums off at 16 bits; with this entry, which
+other processors do not heed, weights become unsigned as they are loaded, and their kernels do not: least cosine to fp32 of 48 passages 0.981 -> 0.989 (by hand)."""
+
 
 class Session(Protocol):
     """A loaded graph with one output; `run` is never called from two threads at once."""
@@ -69,6 +73,7 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         # Spinning threads burn the core that the event loop and the other services need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(*WITHOUT_OVERFLOW)
         options.log_severity_level = 3
         # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its
         # time, which makes the whole forward pass a quarter faster.

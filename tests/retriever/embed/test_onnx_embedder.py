@@ -72,7 +72,7 @@ def test_both_engines_give_vectors_within_the_stated_cosine_so_a_store_may_move_
     rows = sorted(ours.tokenize(texts), key=len)
     parts = [rows[start : start + 8] for start in range(0, len(rows), 8)]
     found = [np.concatenate([embedder.embed(part) for part in parts]) for embedder in (ours, theirs)]
-    assert cosines(*found).min() > 0.98
+    assert cosines(*found).min() > 0.985
 
 
 def test_padding_changes_nothing(minilm: ModelFolder, model_cache: Path) -> None:

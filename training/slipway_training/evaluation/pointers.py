@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from slipway_shared.encoding.session import WITHOUT_OVERFLOW
 from slipway_shared.grounding import NOT_IN_SOURCES, fence, whole_words
 from tokenizers import Encoding, Tokenizer
 
@@ -36,6 +37,7 @@ class PointerReader:
             raise StackMissing("onnxruntime") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
+        options.add_session_config_entry(*WITHOUT_OVERFLOW)
         self._session: Any = onnxruntime.InferenceSession(
             str(next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file())),
             options,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_shared import errors
+from slipway_shared.encoding.session import WITHOUT_OVERFLOW
 from slipway_shared.grounding import NOT_IN_SOURCES
 
 from slipway_generator import machine
@@ -124,6 +125,7 @@ def _open(card: ModelCard) -> SpanFinder:
     folder: Path = card.folder
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request is one pass on one thread; requests run beside each other
+    options.add_session_config_entry(*WITHOUT_OVERFLOW)
     try:
         decision = Decision(**json.loads((folder / "pointer.json").read_text(encoding="utf-8")))
         graph = next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file())

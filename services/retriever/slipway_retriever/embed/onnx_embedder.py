@@ -35,7 +35,7 @@ class OnnxEmbedder:
     In int8 on ONNX Runtime there are two graphs: single queries, which rank everything else, are computed by the more exact one.
 
     The engine is no part of the digest: int8 weights with int8 or with bf16 products give vectors within the same distance of the reference and of each other
-    (cosine 0.98; a test holds MiniLM to it), so a store can move between machines without being embedded anew.
+    (cosine 0.985; a test holds MiniLM to it), so a store can move between machines without being embedded anew.
     """
 
     def __init__(self, folder: ModelFolder, precision: Precision, cache: Path, threads: int, engine: EngineName = "auto") -> None:
