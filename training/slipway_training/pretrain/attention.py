@@ -4,7 +4,7 @@ torch's own kernel for CPUs is quick forward and slow backward (it is 2 to 3 tim
 batched products and softmaxes, which run on the matrix units. It knows tensors only. It refuses to know models; masks other than causal go to torch's kernel.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,9 +24,9 @@ GPU_KERNELS = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBacken
 """What a GPU attends with, the first that can: on an H200 cuDNN's kernels take two thirds of the time of FlashAttention 2 (docs/training-loop.md)."""
 
 
-def gpu_kernels() -> AbstractContextManager[Any]:
-    """Within it torch's attention takes the first of GPU_KERNELS that fits; also what torch.compile traces there."""
-    return sdpa_kernel(GPU_KERNELS, set_priority=True)
+def attention_kernels(kind: str) -> AbstractContextManager[Any]:
+    """On a GPU (`kind` "cuda"): within it torch's attention takes the first of GPU_KERNELS that fits, also in what torch.compile traces there."""
+    return sdpa_kernel(GPU_KERNELS, set_priority=True) if kind == "cuda" else nullcontext()
 
 
 def use_causal_attention(llama: LlamaForCausalLM) -> None:

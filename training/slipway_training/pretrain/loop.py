@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from slipway_training.errors import CheckpointError, TrainingError
 from slipway_training.pretrain import monitors, state
-from slipway_training.pretrain.attention import gpu_kernels
+from slipway_training.pretrain.attention import attention_kernels
 from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.lanes import Lanes, lanes_for
 from slipway_training.pretrain.model import drop_layers
@@ -262,17 +262,14 @@ class Loop:
 
     @contextmanager
     def _precision(self) -> Generator[None]:
-        """What a forward pass runs under: autocast, and on a GPU the choice of attention kernels."""
-        bf16 = self.config.run.precision == "bf16"
+        kind, bf16 = self.device.type, self.config.run.precision == "bf16"
         # Without torch's cache of cast weights: a forward pass uses each of them once, and the lanes would share it.
-        cast = torch.autocast(self.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
-        with cast, gpu_kernels() if self.device.type == "cuda" else nullcontext():
+        with torch.autocast(kind, torch.bfloat16, enabled=bf16, cache_enabled=False), attention_kernels(kind):
             yield
 
     def _mean(self, mine: Tensor) -> float:
         """The mean of a number over all processes."""
-        reduced: Any = self.accelerator.reduce(mine, "mean")
-        return float(reduced)
+        return float(cast("Tensor", self.accelerator.reduce(mine, "mean")))
 
     def _cut_log(self) -> None:
         """Lines past the checkpoint are of steps that are done again."""
