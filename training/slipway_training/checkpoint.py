@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from slipway_training.errors import CheckpointError, StackMissing, TrainingError
+from slipway_training.errors import CheckpointError, Diverged, StackMissing
 
 try:
     import torch
@@ -117,11 +117,9 @@ def claim(folder: Path, fingerprint: str) -> None:
 
 
 def finite(loss: float, step: int) -> None:
-    """Raises TrainingError when a loss is no number: every later step would have none either."""
+    """Raises Diverged when a loss is no number: every later step would have none either."""
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"the loss of step {step} is {loss}: the run diverged; lower optim.learning_rate (the checkpoint before is kept)"
-        )
+        raise Diverged(f"the loss of step {step} is {loss}: the run diverged; lower optim.learning_rate (the checkpoint before is kept)")
 
 
 def _digest(path: Path) -> str:

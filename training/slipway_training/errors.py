@@ -4,6 +4,7 @@
     ├── ConfigError        a recipe that cannot be run as written
     ├── DataMissing        a folder or setting that a source needs is not there
     ├── StackMissing       the heavy stack (torch, gguf, onnxruntime-genai) is not installed
+    ├── Diverged           a loss or gradient is no number
     ├── CheckpointError    no checkpoint can be read, or it belongs to another run
     └── ExportError        a flavor was not written, or did not load back
 
@@ -30,6 +31,10 @@ class StackMissing(TrainingError):
 
     def __init__(self, library: str, extra: str = EXTRA) -> None:
         super().__init__(f"{library} is not installed; `uv pip install 'slipway-training[{extra}]'` brings what is needed")
+
+
+class Diverged(TrainingError):
+    """A loss or gradient is no number; a lower rate may help."""
 
 
 class CheckpointError(TrainingError):

@@ -3,6 +3,7 @@
 It knows names and where things stand, as text, so that listing recipes loads none of their libraries. It refuses to know what a recipe does.
 """
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -110,9 +111,14 @@ def recipe(name: str) -> Recipe:
 
 def _find(where: str) -> Any:
     module, _, name = where.partition(":")
+    looking = gc.isenabled()
+    gc.disable()  # importing a heavy library leaves no garbage, and looking for it takes a fifth of the time
     try:
         return getattr(import_module(module), name)
     except ImportError as error:
         if error.name and error.name.startswith("slipway"):
             raise
         raise StackMissing(error.name or module) from error
+    finally:
+        if looking:
+            gc.enable()

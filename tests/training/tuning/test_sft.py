@@ -21,6 +21,7 @@ from slipway_training.tuning.base import Opened, open_base
 from slipway_training.tuning.config import Rows
 from slipway_training.tuning.finish import mean_loss
 from slipway_training.tuning.made import conversations
+from slipway_training.tuning.speed import flops_per_token
 from slipway_training.tuning.trainers import newest
 from typer.testing import CliRunner
 
@@ -42,6 +43,8 @@ def test_the_tiny_command_leaves_a_model_that_learnt_and_no_pickle(tmp_path: Pat
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
     assert list((tmp_path / "tensorboard").glob("events.*"))
     assert (tmp_path / "loss.svg").stat().st_size > 2000
+    line = next(line for line in done.output.splitlines() if line.startswith("sft step 20 "))
+    assert all(word in line for word in ("50.0%", "tok/s", "MFU", "loss", "min left"))
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path, tiny: Any) -> None:
@@ -63,12 +66,37 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path, tiny:
     assert [len(list((tmp_path / name / "checkpoints").iterdir())) for name in ("whole", "parts")] == [2, 2]
     steps = [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()]
     assert steps == list(range(1, len(steps) + 1))
+    read = [
+        [json.loads(line)["num_tokens"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in ("whole", "parts")
+    ]
+    assert read[0] == read[1]  # counted over the stop
 
 
 def _kill_after(log: Path, steps: int) -> None:
     while not log.is_file() or log.read_bytes().count(b"\n") < steps:
         time.sleep(0.005)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo"])
+def test_nobody_is_told_that_a_run_takes_place(name: str, tmp_path: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trl.trainer import base_trainer
+
+    told: list[object] = []
+    monkeypatch.setattr(base_trainer, "send_telemetry", lambda **what: told.append(what))
+    monkeypatch.delenv("CI", raising=False)
+    assert recipe(name).start(tiny(name, tmp_path, "optim.max_steps=1"), QUIET)
+    assert not told
+
+
+def test_a_token_costs_by_what_is_multiplied_and_what_learns(opened: Opened) -> None:
+    model = opened.model
+    count = sum(p.numel() for p in model.parameters())  # input and output share a matrix, which is multiplied once
+    assert flops_per_token(model, reference=False) == 6 * count
+    assert flops_per_token(model, reference=True) == 8 * count
+    for parameter in model.model.parameters():
+        parameter.requires_grad_(False)
+    assert flops_per_token(model, reference=False) == 4 * count
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:

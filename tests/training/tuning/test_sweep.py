@@ -39,6 +39,23 @@ def test_a_metric_that_no_report_has_is_told_with_those_that_it_has(tmp_path: Pa
     assert "held_out_loss" in done.output.replace("\n", " ")
 
 
+def test_a_trial_that_diverged_counts_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    words = ["sweep", "sft", "--tiny", "--param", "optim.learning_rate=choice:1e-3,1e30", *SHORT, "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*words, "--trials", "4"])
+    assert done.exit_code == 0, done.output
+    trials = json.loads((tmp_path / "trials.json").read_text(encoding="utf-8"))
+    states = {t["params"]["optim.learning_rate"]: t["state"] for t in trials}
+    assert states == {"1e-3": "complete", "1e30": "pruned"}
+    assert len(trials) == 4 and "diverged" in done.output
+
+
+def test_the_highest_wins_where_that_is_asked_for(tmp_path: Path) -> None:
+    words = ["sweep", "sft", "--tiny", "--param", "optim.max_steps=choice:1,4", "data.made=40", "--trials", "4", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*words, "--metric", "steps", "--highest"])
+    assert done.exit_code == 0, done.output
+    assert "4.0000" in done.output.split("Best: trial", 1)[1].splitlines()[0]
+
+
 @pytest.mark.parametrize("text", ["optim.learning_rate", "a=log:0:1", "a=float:2:1", "a=int:1", "a=choice:", "=int:1:2", "a=normal:0:1"])
 def test_what_is_no_parameter_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is no parameter"):

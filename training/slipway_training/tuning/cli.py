@@ -27,6 +27,8 @@ def sweep_command(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="in all, those of an earlier call with the same words counted")] = 8,
     metric: Annotated[str, typer.Option(help="a number of the run's report.json; the lowest wins")] = "held_out_loss",
+    highest: Annotated[bool, typer.Option("--highest", help="the highest wins, as for dpo's `margin` and `preferred`")] = False,
+    config: Annotated[Path | None, typer.Option(help="another config.yaml")] = None,
     out: Annotated[Path, typer.Option(help="study.db, a folder a trial, README.md, search.svg")] = Path("runs/sweep"),
     tiny: Annotated[bool, typer.Option("--tiny", help="sweep the recipe's tiny form")] = False,
 ) -> None:
@@ -38,7 +40,9 @@ def sweep_command(
         if not param:
             raise ConfigError("name at least one key, such as --param optim.learning_rate=log:1e-4:1e-2")
         writable(out, "--out")
-        if not sweep(name, [parameter(p) for p in param], overrides or [], trials, metric, out, console, tiny=tiny):
+        if not sweep(
+            name, [parameter(p) for p in param], overrides or [], trials, metric, out, console, tiny=tiny, highest=highest, config=config
+        ):
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(75)
         console.print((out / "README.md").read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)

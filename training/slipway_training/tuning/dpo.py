@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from slipway_shared.lean import without
 
 from slipway_training.data.progress import Bars
 from slipway_training.errors import ConfigError, StackMissing
@@ -28,8 +29,10 @@ from slipway_training.tuning.trainers import SafeCheckpoints, arguments, fit, hu
 try:
     import datasets
     from datasets import Dataset
-    from trl.trainer.dpo_config import DPOConfig as TrlConfig
-    from trl.trainer.dpo_trainer import DPOTrainer
+
+    with without("wandb"):  # TRL imports it where it is installed, asked for or not; trackers.py imports it when it is
+        from trl.trainer.dpo_config import DPOConfig as TrlConfig
+        from trl.trainer.dpo_trainer import DPOTrainer
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise StackMissing(error.name or "trl", "tune") from error
 

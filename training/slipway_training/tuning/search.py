@@ -44,12 +44,13 @@ def search(config: LoraConfig, base: Path, tokens: Tokens, folder: Path, console
     return adapter_of(study.best_params, config.adapter.dropout)
 
 
-def open_study(folder: Path, name: str, seed: int) -> "optuna.Study":
-    """A study to minimise in `folder`/study.db, the earlier one where it stands."""
+def open_study(folder: Path, name: str, seed: int, *, highest: bool = False) -> "optuna.Study":
+    """A study to minimise (`highest`: to maximise) in `folder`/study.db, the earlier one where it stands."""
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        study_name=name, storage=f"sqlite:///{(folder / 'study.db').resolve()}", load_if_exists=True, direction="minimize",
+        study_name=name, storage=f"sqlite:///{(folder / 'study.db').resolve()}", load_if_exists=True,
+        direction="maximize" if highest else "minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
     )  # fmt: skip
     # A sampler that began with the same seed in every call would draw the first trials again.
@@ -116,17 +117,22 @@ def report(study: "optuna.Study", folder: Path) -> Path:
         "| trial | parameters | value |",
         "|---|---|---|",
     ]
-    for t in sorted(done, key=lambda t: (t.value is None, t.value or 0.0)):
+    sign = 1.0 if _lowest(study) else -1.0
+    for t in sorted(done, key=lambda t: (t.value is None, sign * (t.value or 0.0))):
         said = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in t.params.items())
         lines.append(f"| {t.number} | {said} | {_said(t)} |")
-    draw(done, folder / "search.svg")
+    draw(done, folder / "search.svg", "lower" if _lowest(study) else "higher")
     page = folder / "README.md"
     page.write_text("\n".join([*lines, "", "![trials](search.svg)", ""]), encoding="utf-8")
     return page
 
 
-def draw(trials: "list[optuna.trial.FrozenTrial]", path: Path) -> None:
-    """The value of every finished trial over each parameter."""
+def _lowest(study: "optuna.Study") -> bool:
+    return study.direction == optuna.study.StudyDirection.MINIMIZE
+
+
+def draw(trials: "list[optuna.trial.FrozenTrial]", path: Path, better: str) -> None:
+    """The value of every finished trial over each parameter; `better` is lower or higher."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -143,7 +149,7 @@ def draw(trials: "list[optuna.trial.FrozenTrial]", path: Path) -> None:
             axis.set_xscale("log")
         axis.set_xlabel(name)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("value (lower is better)")
+    axes[0].set_ylabel(f"value ({better} is better)")
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from slipway_shared.lean import without
 
 from slipway_training.errors import StackMissing
 from slipway_training.tuning import finish, processes, rows
@@ -23,8 +24,10 @@ from slipway_training.tuning.trainers import SafeCheckpoints, arguments, fit, hu
 try:
     import datasets
     from datasets import Dataset
-    from trl.trainer.sft_config import SFTConfig as TrlConfig
-    from trl.trainer.sft_trainer import SFTTrainer
+
+    with without("wandb"):  # TRL imports it where it is installed, asked for or not; trackers.py imports it when it is
+        from trl.trainer.sft_config import SFTConfig as TrlConfig
+        from trl.trainer.sft_trainer import SFTTrainer
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise StackMissing(error.name or "trl", "tune") from error
 

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
-from slipway_training.errors import ConfigError, TrainingError
+from slipway_training.errors import ConfigError, Diverged, TrainingError
 from slipway_training.recipes import recipe
 from slipway_training.tuning.search import open_study, report
 
@@ -65,23 +65,30 @@ def sweep(
     console: Console,
     *,
     tiny: bool,
+    highest: bool = False,
+    config: Path | None = None,
     seed: int = 17,
 ) -> bool:
     """Run up to `trials` trials in all and write the report (True); False after a signal, to go on with the same words. Raises TrainingError.
 
-    A trial that a signal stopped is put first when the sweep goes on, in the same folder, so that its run goes on too.
+    A trial that a signal stopped is put first when the sweep goes on, in the same folder, so that its run goes on too. One that diverged counts as a trial,
+    the sampler takes it for a bad one, and the sweep goes on. `highest`: the highest number wins instead of the lowest.
     """
     chosen = recipe(name)
-    chosen.load(None, list(overrides), tiny=tiny)  # what is wrong in the words is said before a study is begun
-    identity = json.dumps([name, [repr(p) for p in parameters], list(overrides), metric, tiny])
-    study = open_study(out, f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}", seed)
+    chosen.load(config, list(overrides), tiny=tiny)  # what is wrong in the words is said before a study is begun
+    identity = json.dumps([name, [repr(p) for p in parameters], list(overrides), metric, tiny, highest, str(config)])
+    study = open_study(out, f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}", seed, highest=highest)
     while _done(study) < trials:
         trial = study.ask()
         words = [f"{p.key}={p.draw(trial)}" for p in parameters]
         folder = out / hashlib.sha256(json.dumps(words).encode()).hexdigest()[:12]
         try:
-            ended = chosen.start(chosen.load(None, [*overrides, *words, f"run.out={folder}"], tiny=tiny), Console(quiet=True))
+            ended = chosen.start(chosen.load(config, [*overrides, *words, f"run.out={folder}"], tiny=tiny), Console(quiet=True))
             value = _value(folder, metric) if ended else math.nan
+        except Diverged:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            console.print(f"trial {trial.number}: {' '.join(words)} diverged", highlight=False)
+            continue
         except (TrainingError, KeyboardInterrupt):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise
@@ -91,12 +98,14 @@ def sweep(
             return False
         study.tell(trial, value)
         console.print(f"trial {trial.number}: {' '.join(words)} {metric} {value:.4f}", highlight=False)
+    if not any(t.state == optuna.trial.TrialState.COMPLETE for t in study.trials):
+        raise Diverged(f"every one of {trials} trials diverged; search lower rates")
     report(study, out)
     return True
 
 
 def _done(study: "optuna.Study") -> int:
-    return sum(t.state == optuna.trial.TrialState.COMPLETE for t in study.trials)
+    return sum(t.state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED) for t in study.trials)
 
 
 def _value(folder: Path, metric: str) -> float:

@@ -24,6 +24,7 @@ from slipway_training.errors import CheckpointError
 from slipway_training.signals import stop_on_signal
 from slipway_training.tuning import processes
 from slipway_training.tuning.config import TuningConfig
+from slipway_training.tuning.speed import flops_per_token
 from slipway_training.tuning.trackers import trackers
 from slipway_training.tuning.watching import Bar, Finite, Log, Stop
 from slipway_training.vocab.lock import digest
@@ -39,6 +40,10 @@ class SafeCheckpoints:
     processing_class: Any
     optimizer: Any
     lr_scheduler: Any
+    flops_per_token: float = 0.0
+    """What `speed.flops_per_token` says of the model; for the bar."""
+    tokens_read = 0
+    """By this process, padding not counted."""
     keep: int = 2
     """So many checkpoints stay; the Trainer's own rotation would drop the last whole one before the next is whole."""
 
@@ -103,6 +108,14 @@ class SafeCheckpoints:
         tied = set(self.model._tied_weights_keys or ())
         load_result.missing_keys[:] = [key for key in load_result.missing_keys if key not in tied]
         super()._issue_warnings_after_load(load_result)  # type: ignore[misc]
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        mask = inputs.get("attention_mask")
+        self.tokens_read += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+        return super().training_step(model, inputs, *more, **named)  # type: ignore[misc]
+
+    def _send_telemetry(self) -> None:
+        """Nothing: TRL 1.16 tells Hugging Face which trainer runs on which GPU. A run here reaches no network unless `run.wandb=online` asks for it."""
 
     def create_model_card(self, *given: Any, **named: Any) -> None:
         """Nothing: a checkpoint is no release, and its card would name libraries and no data."""
@@ -181,6 +194,7 @@ def fit(trainer: Any, config: TuningConfig, folder: Path, console: Console, what
     torch.set_num_threads(config.run.threads)
     trainer.remove_callback(PrinterCallback)
     trainer.keep = config.run.keep_checkpoints
+    trainer.flops_per_token = flops_per_token(trainer.model, reference=getattr(trainer, "ref_model", None) is not None)
     run = processes.here()
     with run.first_before_others():
         found, notes = newest(folder / CHECKPOINTS)
@@ -191,7 +205,7 @@ def fit(trainer: Any, config: TuningConfig, folder: Path, console: Console, what
         trainer.add_callback(stop)
         trainer.add_callback(Finite())
         if run.first:
-            bar = watching.enter_context(Bar(console, what, int(trainer.args.max_steps)))
+            bar = watching.enter_context(Bar(console, what, trainer))
             watchers = watching.enter_context(trackers(config, folder))
             for callback in (bar, Log(folder / LOG, resumed=found is not None), *watchers):
                 trainer.add_callback(callback)
