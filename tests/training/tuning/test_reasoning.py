@@ -20,7 +20,8 @@ from slipway_training.data.synth.answers import number
 from slipway_training.errors import ConfigError
 from slipway_training.tuning import reasoning
 from slipway_training.tuning.made import conversation
-from slipway_training.tuning.reasoning_data import Problem, read_sets, shortened
+from slipway_training.tuning.reasoning_data import Choice, Problem, read_sets, shortened
+from slipway_training.tuning.reasoning_teacher import picked
 from typer.testing import CliRunner
 
 GOLD = "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nNatalia sold 48+24 = <<48+24=72>>72 clips altogether.\n#### 72"
@@ -32,7 +33,7 @@ class Teacher(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         question = body["messages"][-1]["content"]
-        right = KNOWN[question]
+        right = KNOWN.get(question) or f"It is {max(map(int, question.split('?')[1].split('- ')[1:]))}."
         kind = sum(map(ord, question)) % 5
         text = {0: right, 1: right, 2: right.rsplit(" ", 1)[0] + " 999", 3: right + " so " * 80, 4: f"We get there so: {right}"}[kind]
         raw = json.dumps({"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}).encode()
@@ -93,6 +94,31 @@ def test_a_teacher_behind_a_url_is_checked_filtered_and_on_record(teacher: str, 
     assert kept["outcomes"]["wrong_answer"] > 0
     assert kept["outcomes"]["kept"] == len(texts)
     assert kept["filters"]["answer"] == "number"
+
+
+def test_the_teacher_is_measured_on_the_held_out_items_beside_its_students(teacher: str, tmp_path: Path) -> None:
+    named = ["--teacher-url", teacher, "--teacher-model", "sums-1", "--teacher-version", "r3", "--teacher-licence", "MIT"]
+    done = CliRunner().invoke(app, ["portfolio", "reasoning", "--tiny", "--out", str(tmp_path), *named])
+    assert done.exit_code == 0, done.output
+    results = json.loads((tmp_path / "report" / "results.json").read_text(encoding="utf-8"))
+    sets = read_sets(None, reasoning.TINY.limit, 24)
+    solved = [sum(map(ord, p.question)) % 5 in (0, 1, 4) for p in sets.held_problems]  # the kinds of answer that `Teacher` gives
+    chosen = [sum(map(ord, c.asked[0]["content"])) % 5 != 2 for c in sets.held_choices]
+    assert results["scores"]["teacher"]["problems"][0] == pytest.approx(sum(solved) / len(solved), abs=1e-4)
+    assert results["scores"]["teacher"]["choices"][0] == pytest.approx(sum(chosen) / len(chosen), abs=1e-4)
+    assert "gold_nats" not in results["scores"]["teacher"]
+    assert results["differences"]["rationales - teacher"]["problems"][3] == 24
+    assert results["latency"]["teacher"]["milliseconds"] > 0
+    assert "| teacher | " in done.output
+
+
+def test_an_option_is_picked_by_what_an_answer_names() -> None:
+    choice = Choice("Which?", ("12", "the sun", "the sun and the moon"), 1)
+    assert picked("The sun.", choice) == 1
+    assert picked("It is 12!", choice) == 0
+    assert picked("the Sun and the Moon", choice) == 2
+    assert picked("Surely the sun and the moon", choice) is None  # holds two
+    assert picked("Mars", choice) is None
 
 
 @pytest.fixture

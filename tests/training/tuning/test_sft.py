@@ -83,7 +83,11 @@ def test_nobody_is_told_that_a_run_takes_place(name: str, tmp_path: Path, tiny: 
     from trl.trainer import base_trainer
 
     told: list[object] = []
-    monkeypatch.setattr(base_trainer, "send_telemetry", lambda **what: told.append(what))
+
+    def send(**what: object) -> None:
+        told.append(what)
+
+    monkeypatch.setattr(base_trainer, "send_telemetry", send)
     monkeypatch.delenv("CI", raising=False)
     assert recipe(name).start(tiny(name, tmp_path, "optim.max_steps=1"), QUIET)
     assert not told

@@ -2,7 +2,7 @@
 
 It knows the order of legs, how they are measured, and what was the teacher. It refuses to call gold rationales a model. Restartable: a finished leg is kept.
 
-    OUT/base/, OUT/rows-LEG.jsonl, OUT/LEG/hf/, OUT/scores-LEG.json      legs: before, answers, rationales
+    OUT/base/, OUT/rows-LEG.jsonl, OUT/LEG/hf/, OUT/scores-LEG.json      legs: before, answers, rationales; and the teacher, where it is a model
 """
 
 import json
@@ -27,6 +27,7 @@ from slipway_training.tuning.rewards import right
 from slipway_training.tuning.sampling import answers
 
 LEGS = ("before", "answers", "rationales")
+TEACHER = "teacher"
 GOLD = "no model: the gold rationales of the training rows, shortened to their equations"
 
 
@@ -66,7 +67,8 @@ TINY = Plan(
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Per held-out item: 1 or 0 for problems and choices, nats a token of the gold rationale; milliseconds of one answer alone, over a few."""
+    """Per held-out item: 1 or 0 for problems and choices, nats a token of the gold rationale (none of a teacher behind a URL); milliseconds of one answer
+    alone, over a few."""
 
     problems: list[float]
     choices: list[float]
@@ -78,19 +80,28 @@ class Scores:
 def run_legs(
     plan: Plan, sets: Sets, out: Path, teacher: SynthConfig | None, data: str, console: Console
 ) -> tuple[dict[str, Scores], dict[str, object]]:
-    """Scores of every leg, and the record of the teacher. Raises TrainingError."""
+    """Scores of every leg, and of the teacher where there is one; the record of the teacher. Raises TrainingError."""
     out.mkdir(parents=True, exist_ok=True)
     base = _base(plan, sets, out, data, console)
     texts, record = rationales(plan, sets, out, teacher, console)
     scores: dict[str, Scores] = {}
+    if teacher is not None:
+        from slipway_training.tuning.reasoning_teacher import teacher_scores
+
+        scores[TEACHER] = teacher_scores(teacher, sets, out, open_base(base).tokenizer)
+        console.print(_told(TEACHER, scores[TEACHER]), highlight=False)
     for leg in LEGS:
         folder = base if leg == "before" else _tuned(plan, sets, out, leg, base, texts, console)
         kept = out / f"scores-{leg}.json"
         if not kept.is_file():
             kept.write_text(json.dumps(_as_json(measure(open_base(folder), sets, plan))), encoding="utf-8")
         scores[leg] = Scores(**json.loads(kept.read_text(encoding="utf-8")))
-        console.print(f"{leg}: problems {_mean(scores[leg].problems):.3f}, choices {_mean(scores[leg].choices):.3f}", highlight=False)
+        console.print(_told(leg, scores[leg]), highlight=False)
     return scores, record
+
+
+def _told(leg: str, scores: Scores) -> str:
+    return f"{leg}: problems {_mean(scores.problems):.3f}, choices {_mean(scores.choices):.3f}"
 
 
 def rationales(

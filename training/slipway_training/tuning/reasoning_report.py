@@ -12,7 +12,7 @@ from typing import Any
 
 from slipway_training.errors import StackMissing
 from slipway_training.evaluation.scores import Figure, paired
-from slipway_training.tuning.reasoning import LEGS, Plan, Scores
+from slipway_training.tuning.reasoning import LEGS, TEACHER, Plan, Scores
 from slipway_training.tuning.reasoning_data import Sets
 
 MEASURES = {
@@ -20,15 +20,20 @@ MEASURES = {
     "choices": "choices right (log-likelihood)",
     "gold_nats": "nats a token of the short gold rationale",
 }
-PAIRS = (("rationales", "before"), ("answers", "before"), ("rationales", "answers"))
+PAIRS = (("rationales", "before"), ("answers", "before"), ("rationales", "answers"), ("rationales", TEACHER))
 
 
 def write_report(folder: Path, plan: Plan, sets: Sets, scores: Mapping[str, Scores], teacher: Mapping[str, object]) -> str:
     """README.md, results.json and scores.svg in `folder`; the page's text comes back."""
     folder.mkdir(parents=True, exist_ok=True)
-    means = {leg: {m: _mean(getattr(scores[leg], m)) for m in MEASURES} for leg in LEGS}
-    gaps = {f"{a} - {b}": {m: paired(getattr(scores[a], m), getattr(scores[b], m)) for m in MEASURES} for a, b in PAIRS}
-    cost = {leg: {"milliseconds": median(scores[leg].milliseconds), "tokens": _mean(scores[leg].tokens).mean} for leg in LEGS}
+    legs = [leg for leg in (TEACHER, *LEGS) if leg in scores]
+    means = {leg: {m: _mean(values) for m in MEASURES if (values := getattr(scores[leg], m))} for leg in legs}
+    gaps = {
+        f"{a} - {b}": {m: paired(getattr(scores[a], m), getattr(scores[b], m)) for m in MEASURES if m in means[a] and m in means[b]}
+        for a, b in PAIRS
+        if b in scores
+    }
+    cost = {leg: {"milliseconds": median(scores[leg].milliseconds), "tokens": _mean(scores[leg].tokens).mean} for leg in legs}
     results = {
         "plan": asdict(plan), "source": sets.source, "teacher": dict(teacher), "latency": cost,
         "scores": {leg: {m: _numbers(f) for m, f in row.items()} for leg, row in means.items()},
@@ -56,10 +61,10 @@ def _page(plan: Plan, sets: Sets, means: Any, gaps: Any, cost: Any, teacher: Map
         "", "`answers` learns the same questions with the bare answer, so that rationales are not credited with what any tuning brings.", "",
         "| leg | " + " | ".join(MEASURES.values()) + " | tokens an answer | ms an answer |", "|---|" + "---|" * (len(MEASURES) + 2),
     ]  # fmt: skip
-    for leg in LEGS:
+    for leg in means:
         lines.append(
             f"| {leg} | "
-            + " | ".join(str(means[leg][m]) for m in MEASURES)
+            + " | ".join(str(means[leg].get(m, "")) for m in MEASURES)
             + f" | {cost[leg]['tokens']:.1f} | {cost[leg]['milliseconds']:.0f} |"
         )
     lines += [
@@ -70,12 +75,11 @@ def _page(plan: Plan, sets: Sets, means: Any, gaps: Any, cost: Any, teacher: Map
         "|---|" + "---|" * len(MEASURES),
     ]
     for name, row in gaps.items():
-        lines.append(
-            f"| {name} | " + " | ".join(f"{_signed(row[m])}{'' if row[m].low <= 0 <= row[m].high else ' *'}" for m in MEASURES) + " |"
-        )
+        lines.append(f"| {name} | " + " | ".join(_signed(row[m]) if m in row else "" for m in MEASURES) + " |")
     lines += [
         "",
-        "`*`: the interval leaves out zero. Chance on four options is 0.25. Milliseconds are of single answers on the machine of the run.",
+        "`*`: the interval leaves out zero. Chance on four options is 0.25. Milliseconds are of single answers on the machine of the run, a teacher's of "
+        "its server; a teacher writes its choice, students weigh the options, and an API gives no likelihoods.",
         "",
         "![scores](scores.svg)",
         "",
@@ -88,7 +92,8 @@ def _mean(values: list[float]) -> Figure:
 
 
 def _signed(figure: Figure) -> str:
-    return f"{figure.mean:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]"
+    sure = "" if figure.low <= 0 <= figure.high else " *"
+    return f"{figure.mean:+.3f} [{figure.low:+.3f}, {figure.high:+.3f}]{sure}"
 
 
 def _numbers(figure: Figure) -> list[float]:
@@ -103,11 +108,12 @@ def _draw(means: Any, cost: Any, path: Path) -> None:
     page = Page(figsize=(10, 2.8), layout="constrained")
     axes: Any = page.subplots(1, len(MEASURES) + 1)
     for axis, (measure, title) in zip(axes, MEASURES.items(), strict=False):
-        figures = [means[leg][measure] for leg in LEGS]
+        legs = [leg for leg in means if measure in means[leg]]
+        figures = [means[leg][measure] for leg in legs]
         spread = [[max(0.0, f.mean - f.low) for f in figures], [max(0.0, f.high - f.mean) for f in figures]]
-        axis.bar(LEGS, [f.mean for f in figures], yerr=spread, capsize=3)
+        axis.bar(legs, [f.mean for f in figures], yerr=spread, capsize=3)
         axis.set_title(title, fontsize=8)
-    axes[-1].bar(LEGS, [cost[leg]["milliseconds"] for leg in LEGS])
+    axes[-1].bar(list(cost), [row["milliseconds"] for row in cost.values()])
     axes[-1].set_title("ms an answer (median)", fontsize=8)
     for axis in axes:
         axis.tick_params(labelsize=7)
