@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 from slipway_training.cli import app
 from slipway_training.errors import ConfigError, DataMissing
-from slipway_training.portfolio import corpus
+from slipway_training.portfolio import corpus, flavors
 from slipway_training.portfolio.intervals import paired_gap, t_interval
 from slipway_training.portfolio.legs import config_of, run_all, transfer_configs
 from slipway_training.portfolio.plan import LEGS, Transfer, load_plan, tiny
+from slipway_training.pretrain.config import PretrainConfig
 from slipway_training.pretrain.model import parameter_count
+from slipway_training.recipes import recipe
 from typer.testing import CliRunner
 
 
@@ -55,6 +57,15 @@ def _taken_up_again(runs: Path) -> None:
     made = run_all(other, runs, 1e-9, Console(quiet=True))
     assert {name for name in made.left_out if not name.startswith("transfer")} == {"full-17", "linear-17", "full-18", "linear-18"}
     assert "slipway_causal" not in (runs / "full-17" / "hf" / "config.json").read_text(encoding="utf-8")
+
+
+def test_a_shape_is_measured_without_being_trained(tmp_path: Path) -> None:
+    config = recipe("pretrain").load(None, ["model.vocab_size=512"], tiny=True)
+    assert isinstance(config, PretrainConfig)
+    costs = flavors.measure(flavors.of_shape(config, 128, tmp_path), 128, 64, 8, threads=1)
+    assert [cost.flavor for cost in costs] == ["f16", "int8", "int4"]
+    assert costs[0].bytes > costs[1].bytes > costs[2].bytes
+    assert all(cost.prefill_tokens_per_second > 0 and cost.rss_mb > 20 for cost in costs)
 
 
 def test_every_leg_of_the_recipe_can_be_run_and_is_as_large_as_the_full_one() -> None:

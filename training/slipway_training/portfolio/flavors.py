@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from slipway_training.errors import ExportError
 from slipway_training.evaluation.readers import LlamaCppModel
@@ -106,9 +106,11 @@ def _loss(model: LlamaCppModel, ids: Sequence[int]) -> float:
 
 
 def _padded(vocabulary: int) -> Tokenizer:
-    """A tokenizer of exactly that many tokens: bytes, ours, and fillers that are never met."""
+    """A tokenizer of exactly that many tokens: bytes, ours, the one merge that llama.cpp wants at least, and fillers that are never met."""
     from slipway_training.tokenizer import SPECIALS, train_tokenizer
 
-    small = json.loads(train_tokenizer(["a b"], 256 + len(SPECIALS)).to_str())["model"]["vocab"]
-    filled = {**small, **{f"<filler {i}>": i for i in range(len(small), vocabulary)}}
-    return Tokenizer(models.BPE(filled, []))
+    small = json.loads(train_tokenizer(["ab ab"], 256 + len(SPECIALS) + 1).to_str())["model"]
+    filled = {**small["vocab"], **{f"<filler {i}>": i for i in range(len(small["vocab"]), vocabulary)}}
+    tokenizer = Tokenizer(models.BPE(filled, [(left, right) for left, right in small["merges"]]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)  # type: ignore[assignment]  # the split that llama.cpp knows
+    return tokenizer
