@@ -57,7 +57,7 @@ def test_a_stopped_search_goes_on_and_its_report_shows_every_trial(tmp_path: Pat
     study.optimize(told, n_trials=3)
     again = open_study(tmp_path, "lora-x", 1)
     assert len(again.trials) == 3
-    page = report(again, tmp_path).read_text(encoding="utf-8")
+    page = report(again, tmp_path, "loss").read_text(encoding="utf-8")
     assert page.count("| ") > 9
     assert f"Best: trial {again.best_trial.number}" in page
     assert (tmp_path / "search.svg").stat().st_size > 2000

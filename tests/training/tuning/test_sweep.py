@@ -53,7 +53,7 @@ def test_the_highest_wins_where_that_is_asked_for(tmp_path: Path) -> None:
     words = ["sweep", "sft", "--tiny", "--param", "optim.max_steps=choice:1,4", "data.made=40", "--trials", "4", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, [*words, "--metric", "steps", "--highest"])
     assert done.exit_code == 0, done.output
-    assert "4.0000" in done.output.split("Best: trial", 1)[1].splitlines()[0]
+    assert "4.0000 (steps, the highest of 4 trials)" in done.output
 
 
 @pytest.mark.parametrize("text", ["optim.learning_rate", "a=log:0:1", "a=float:2:1", "a=int:1", "a=choice:", "=int:1:2", "a=normal:0:1"])

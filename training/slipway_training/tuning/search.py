@@ -40,7 +40,7 @@ def search(config: LoraConfig, base: Path, tokens: Tokens, folder: Path, console
             console.print(f"trial {last.number}: {last.params} {last.state.name.lower()} {_said(last)}", highlight=False)
         if stopped():
             return None
-    report(study, folder)
+    report(study, folder, f"held-out loss after {config.search.steps} steps")
     return adapter_of(study.best_params, config.adapter.dropout)
 
 
@@ -103,8 +103,8 @@ class _Half(TrainerCallback):
         return control
 
 
-def report(study: "optuna.Study", folder: Path) -> Path:
-    """trials.json, search.svg and README.md: every trial, the best marked."""
+def report(study: "optuna.Study", folder: Path, metric: str) -> Path:
+    """trials.json, search.svg and README.md: every trial by its `metric`, the best marked."""
     done = [t for t in study.trials if t.state.is_finished()]
     rows = [{"number": t.number, "state": t.state.name.lower(), "value": t.value, "params": t.params, **t.user_attrs} for t in done]
     (folder / "trials.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
@@ -112,16 +112,16 @@ def report(study: "optuna.Study", folder: Path) -> Path:
     lines = [
         f"# {study.study_name}",
         "",
-        f"Best: trial {best.number}, {best.value:.4f}",
+        f"Best: trial {best.number}, {best.value:.4f} ({metric}, the {'lowest' if _lowest(study) else 'highest'} of {len(done)} trials)",
         "",
-        "| trial | parameters | value |",
+        f"| trial | parameters | {metric} |",
         "|---|---|---|",
     ]
     sign = 1.0 if _lowest(study) else -1.0
     for t in sorted(done, key=lambda t: (t.value is None, sign * (t.value or 0.0))):
         said = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in t.params.items())
         lines.append(f"| {t.number} | {said} | {_said(t)} |")
-    draw(done, folder / "search.svg", "lower" if _lowest(study) else "higher")
+    draw(done, folder / "search.svg", f"{metric} ({'lower' if _lowest(study) else 'higher'} is better)")
     page = folder / "README.md"
     page.write_text("\n".join([*lines, "", "![trials](search.svg)", ""]), encoding="utf-8")
     return page
@@ -131,8 +131,8 @@ def _lowest(study: "optuna.Study") -> bool:
     return study.direction == optuna.study.StudyDirection.MINIMIZE
 
 
-def draw(trials: "list[optuna.trial.FrozenTrial]", path: Path, better: str) -> None:
-    """The value of every finished trial over each parameter; `better` is lower or higher."""
+def draw(trials: "list[optuna.trial.FrozenTrial]", path: Path, label: str) -> None:
+    """The value of every finished trial over each parameter; `label` says what the value is."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -149,7 +149,7 @@ def draw(trials: "list[optuna.trial.FrozenTrial]", path: Path, better: str) -> N
             axis.set_xscale("log")
         axis.set_xlabel(name)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel(f"value ({better} is better)")
+    axes[0].set_ylabel(label)
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -100,7 +100,7 @@ def sweep(
         console.print(f"trial {trial.number}: {' '.join(words)} {metric} {value:.4f}", highlight=False)
     if not any(t.state == optuna.trial.TrialState.COMPLETE for t in study.trials):
         raise Diverged(f"every one of {trials} trials diverged; search lower rates")
-    report(study, out)
+    report(study, out, metric)
     return True
 
 
