@@ -16,31 +16,32 @@ from slipway_training.tuning.config import TuningConfig
 
 @contextmanager
 def trackers(config: TuningConfig, folder: Path) -> Generator[list[TrainerCallback]]:
-    """The callbacks that the configuration asks for, closed at the end; raises StackMissing."""
-    out: list[TrainerCallback] = []
+    """One callback that tells all whom the configuration names, or none; closed at the end. Raises StackMissing."""
+    writes: list[Callable[[int, dict[str, int | float]], object]] = []
     closing: list[Any] = []
     try:
         if config.run.wandb != "off":
             run = _wandb(config, folder)
             closing.append(run.finish)
-            out.append(_Numbers(lambda step, numbers: run.log(numbers, step=step)))
+            writes.append(lambda step, numbers: run.log(numbers, step=step))
         if config.run.tensorboard:
             writer = _tensorboard(folder)
             closing.append(writer.close)
-            out.append(_Numbers(lambda step, numbers: [writer.add_scalar(name, value, step) for name, value in numbers.items()]))
-        yield out
+            writes.append(lambda step, numbers: [writer.add_scalar(name, value, step) for name, value in numbers.items()])
+        yield [_Numbers(writes)] if writes else []
     finally:
         for close in closing:
             close()
 
 
 class _Numbers(TrainerCallback):
-    def __init__(self, write: Callable[[int, dict[str, int | float]], object]) -> None:
-        self._write = write
+    def __init__(self, writes: list[Callable[[int, dict[str, int | float]], object]]) -> None:
+        self._writes = writes
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if numbers := {name: value for name, value in (logs or {}).items() if isinstance(value, int | float)}:
-            self._write(state.global_step, numbers)
+            for write in self._writes:
+                write(state.global_step, numbers)
 
 
 def _wandb(config: TuningConfig, folder: Path) -> Any:
