@@ -46,9 +46,9 @@ def load_scorer(settings: RerankerSettings, chosen: Callable[[Choice], None] = l
         case "overlap":
             return OverlapScorer()
         case folder:
-            from slipway_reranker.cross_encoder import CrossEncoder
+            from slipway_reranker.cross_encoder import open_reader
             from slipway_reranker.pairs import PairReader
 
             reader = PairReader.load(Path(folder), settings)
             chosen(reader.choice)
-            return CrossEncoder.load(Path(folder), reader)
+            return open_reader(Path(folder), reader)

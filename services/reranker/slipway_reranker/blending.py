@@ -15,12 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from slipway_reranker.blend import NO_LEAD, Blend, Enough, evidence_signals, expected_signals, relevance_signals
-from slipway_reranker.cross_encoder import CrossEncoder, ahead, first_order, stages
+from slipway_reranker.cross_encoder import CALIBRATION, PROSE_CALIBRATION, CrossEncoder, ahead, first_order, stages
 from slipway_reranker.evidence import Calibration, Signals
 from slipway_reranker.fitting import Matrix, Truths, auc, balanced, calibration_error, listwise, logistic
 from slipway_reranker.neighbours import lifted, neighbours
 from slipway_reranker.overlap import compare
 from slipway_reranker.pairs import PairReader
+from slipway_reranker.prose import is_prose
+from slipway_reranker.scorer import ScorerMissing
 from slipway_reranker.settings import RerankerSettings
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 LEADS = (0.5, 1.0, 1.5, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0, 4.5, 5.0, 6.0, NO_LEAD)
 LOSS = 0.002
 """nDCG@10 that reading less may cost on the longest lists, where most is left unread: a fifth of a point."""
-READ_FILES = ("model.onnx", "tokenizer.json", "reading.json", "calibration.json")
+READ_FILES = ("model.onnx", "tokenizer.json", "reading.json", CALIBRATION, PROSE_CALIBRATION)
 Order = Callable[["Seen"], Matrix]
 
 
@@ -58,8 +60,8 @@ class Seen:
         return sum(gains) / sum(1 / math.log2(rank + 2) for rank in range(min(10, len(self.row.relevant))))
 
 
-def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
-    """Fit the folder's blend, write its calibration.json and digests.json, and tell the figures.
+def fit(folder: Path, lists: "Sequence[Listed]", *, prose: bool = False) -> "tuple[Blend, Rows, str]":
+    """Fit the folder's blend, write its calibration.json and digests.json, and tell the figures; with `prose` of how prose is read, on the lists that are prose.
 
     Relevance is fitted on all lists; what is told of the order is measured on each set with weights fitted on the other sets. Evidence is fitted on two
     thirds of the questions.
@@ -68,7 +70,12 @@ def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
     from slipway_reranker.calibrate import rows_of
 
     # Without the folder's own calibration, which may be of an earlier form.
-    seen = look(CrossEncoder(folder.name, PairReader.load(folder, RerankerSettings()), Blend()), lists)
+    usual = PairReader.load(folder, RerankerSettings())
+    reader = usual.for_prose() if prose else usual
+    if reader is None:
+        raise ScorerMissing(f"{folder / 'reading.json'} has no prose_pair_tokens: prose is read as all else is")
+    chosen = [row for row in lists if is_prose(row.query, row.documents)] if prose else lists
+    seen = look(CrossEncoder(folder.name, reader, Blend()), chosen)
     scored = all(one.row.scores for one in seen)
     alone = fit_relevance(seen, first=False)
     relevance = fit_relevance(seen, first=True) if scored else alone
@@ -78,7 +85,7 @@ def fit(folder: Path, lists: "Sequence[Listed]") -> "tuple[Blend, Rows, str]":
     odds = [known(one, relevance, enough) for one in seen]
     rows = rows_of([one.row for one in seen], [evidence_signals(o.tolist(), one.words) for o, one in zip(odds, seen, strict=True)])
     blend = Blend(alone, relevance, fit_evidence(rows), fit_enough(seen, alone, lift, first=False), enough, lift)
-    blend.write(folder / "calibration.json")
+    blend.write(folder / (PROSE_CALIBRATION if prose else CALIBRATION))
     seal(folder)
     return blend, rows, told(seen, blend)
 

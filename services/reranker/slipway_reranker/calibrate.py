@@ -1,4 +1,5 @@
-"""`python -m slipway_reranker.calibrate PAIRS.jsonl [--scorer FOLDER]`: fit relevance and evidence to questions with and without an answer, and say how good they are.
+"""`python -m slipway_reranker.calibrate PAIRS.jsonl [--scorer FOLDER [--prose]]`: fit relevance and evidence to questions with and without
+an answer, and say how good they are.
 
 Rows are {"set", "query", "documents", "relevant", "answerable", "scores"} as `python -m slipway_retriever.evaluate --pairs` writes them.
 Of the overlap scorer it prints the
@@ -20,6 +21,7 @@ from slipway_reranker.evidence import SIGNAL_NAMES, Calibration
 from slipway_reranker.fitting import Matrix, Truths, auc, balanced, calibration_error, logistic
 from slipway_reranker.overlap import measure
 from slipway_reranker.reliability import draw
+from slipway_reranker.scorer import ScorerMissing
 
 THRESHOLDS = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)
 
@@ -58,11 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--scorer", type=Path, help="a cross-encoder's folder, which gets its calibration.json; without it the overlap scorer is fitted"
     )
+    parser.add_argument(
+        "--prose", action="store_true", help="fit how the cross-encoder reads prose (calibration-prose.json), on the lists that are prose"
+    )
     parser.add_argument("--plot", type=Path, help="write the reliability of the evidence as an SVG")
     wanted = parser.parse_args(argv)
     lists = read(wanted.pairs)
     if wanted.scorer:
-        blend, rows, told = blending.fit(wanted.scorer, lists)
+        try:
+            blend, rows, told = blending.fit(wanted.scorer, lists, prose=wanted.prose)
+        except ScorerMissing as error:
+            sys.exit(str(error))
         sys.stdout.write(f"{told}\n\n")
         fitted = blend.evidence
     else:

@@ -14,14 +14,23 @@ from slipway_reranker.evidence import Signals
 from slipway_reranker.neighbours import lifted, neighbours
 from slipway_reranker.overlap import Compared, Match, compare
 from slipway_reranker.pairs import PairReader, Read
-from slipway_reranker.scorer import Scored
+from slipway_reranker.prose import ByKind
+from slipway_reranker.scorer import Scored, Scorer
 
 STAGES = (5, 10)
 """After so many passages it is decided whether the others have to be read."""
+CALIBRATION, PROSE_CALIBRATION = "calibration.json", "calibration-prose.json"
+
+
+def open_reader(folder: Path, reader: PairReader) -> Scorer:
+    """`reader`, which verified the folder, with the folder's calibrations; raises ScorerMissing with file and cause."""
+    usual = CrossEncoder(folder.name, reader, _blend(folder / CALIBRATION))
+    longer = reader.for_prose()
+    return usual if longer is None else ByKind(CrossEncoder(folder.name, longer, _blend(folder / PROSE_CALIBRATION)), usual)
 
 
 class CrossEncoder:
-    """A PairReader's folder with, optionally, `calibration.json` (a Blend) and `digests.json` ({"files": {name: sha256}}).
+    """A PairReader with a blend of its logits and what else is known.
 
     The most promising passages are read first. When the best of them is so far above what is expected of the others that hardly any will pass it (see Enough; the
     calibration chose the distance for a small loss of order), the others are not read: order and evidence take what is expected of them. Last, passages are lifted
@@ -32,12 +41,6 @@ class CrossEncoder:
         self.name = name
         self._reader = reader
         self._blend = blend
-
-    @classmethod
-    def load(cls, folder: Path, reader: PairReader) -> "CrossEncoder":
-        """`reader`, which verified the folder, with the folder's calibration; raises ScorerMissing with file and cause."""
-        calibration = folder / "calibration.json"
-        return cls(folder.name, reader, Blend.read(calibration) if calibration.is_file() else Blend())
 
     def score(self, query: str, documents: Sequence[str], scores: Sequence[float] | None = None) -> Scored:
         """Relevance and evidence by the blend; see the class for what is not read."""
@@ -74,6 +77,10 @@ class CrossEncoder:
 
     def _evidence(self, odds: Sequence[float], words: Signals | None) -> float:
         return self._blend.evidence.chance(evidence_signals(odds, words))
+
+
+def _blend(path: Path) -> Blend:
+    return Blend.read(path) if path.is_file() else Blend()
 
 
 def stages(count: int) -> list[tuple[int, int]]:

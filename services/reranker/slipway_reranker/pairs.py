@@ -6,7 +6,7 @@ It knows tokenizer, graph and batching. It refuses to know what a logit means an
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -48,12 +48,14 @@ class Read:
 class Reading:
     """reading.json of a model's folder: how the model was trained to read. Without one, 192 tokens and no windows.
 
+    `prose_pair_tokens`: the same for lists of prose (prose.py), which then have a calibration of their own; 0 where all lists are read alike.
     `window`: passages are cut to their best stretch before they are read, so that a pair has about `max_pair_tokens` tokens, and more (up to LONGEST) where
     the query would leave a passage less than half of them; else passages lose their end.
     """
 
     max_pair_tokens: int = DEFAULT_PAIR_TOKENS
     window: bool = False
+    prose_pair_tokens: int = 0
 
     @property
     def longest(self) -> int:
@@ -71,7 +73,9 @@ class Reading:
         path = folder / "reading.json"
         try:
             raw = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            return cls(settings.max_pair_tokens or int(raw.get("max_pair_tokens", DEFAULT_PAIR_TOKENS)), bool(raw.get("window", False)))
+            usual, prose = int(raw.get("max_pair_tokens", DEFAULT_PAIR_TOKENS)), int(raw.get("prose_pair_tokens", 0))
+            asked = settings.max_pair_tokens
+            return cls(asked or usual, bool(raw.get("window", False)), 0 if asked else prose)
         except (ValueError, TypeError, AttributeError) as error:
             raise ScorerMissing(f"{path} does not say how the model reads: {error!r}") from error
 
@@ -104,6 +108,12 @@ class PairReader:
         except EngineMissing as error:
             raise ScorerMissing(str(error)) from error
         return cls(session, cast(PairTokenizer, tokenizer), reading, settings.batch_tokens)
+
+    def for_prose(self) -> "PairReader | None":
+        """The same graph for lists of prose; None where they are read as all others are."""
+        tokens = self._reading.prose_pair_tokens
+        reading = replace(self._reading, max_pair_tokens=tokens)
+        return PairReader(self._session, self._tokenizer, reading, self._batch_tokens) if tokens else None
 
     def warm(self, rows: Sequence[int], seconds: float) -> int:
         """Compute what usual lists need, passes of `rows` pairs as long as the model reads, the likeliest first, for at most `seconds`; how many passes."""
