@@ -1,6 +1,7 @@
 """The command line: it teaches, it refuses in one sentence, and the tiny recipe goes the whole way."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ def test_recipes_are_listed_and_a_wrong_name_is_told_the_right_ones() -> None:
     for name in ("reader", "pointer"):
         assert name in listed
         assert name in refused.output
+
+
+def test_tiny_forms_are_tried_out_and_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = runner.invoke(app, ["recipes", "--tiny", "--only", "tokenizer"])
+    assert done.exit_code == 0, done.output
+    assert re.fullmatch(r"tokenizer: \d+\.\d s, \d+\.\d CPU s *", done.output.strip())
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    broken = runner.invoke(app, ["recipes", "--tiny", "--only", "tokenizer"])
+    assert broken.exit_code == 1
+    assert "failed: exit code 1" in broken.output
+    assert "readr" in runner.invoke(app, ["recipes", "--tiny", "--only", "readr"]).output
 
 
 def test_the_pointer_recipe_tells_its_cost_before_it_starts(tmp_path: Path) -> None:

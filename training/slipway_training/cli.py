@@ -71,8 +71,15 @@ def train(
 
 
 @app.command("recipes")
-def list_recipes() -> None:
-    """The recipes, with what each makes."""
+def list_recipes(
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="RECIPE", help="with --tiny: these instead of all")] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="run each one's tiny form in a process of its own and list the seconds")] = False,
+) -> None:
+    """The recipes, with what each makes; with `--tiny`, whether each works here and how long its tiny form takes."""
+    if tiny:
+        with told(Console()):
+            _try_out(only or sorted(RECIPES))
+        return
     table = Table("recipe", "what it makes", box=None, title_justify="left")
     for row in sorted(RECIPES.values(), key=lambda r: r.name):
         table.add_row(row.name, row.summary)
@@ -200,6 +207,21 @@ def export_card(
         write = write_pointer_card if (run / "vocab.txt").is_file() else write_card
         write(run, flavors, reports, to / "README.md")
         console.print(f"wrote {to / 'README.md'}")
+
+
+def _try_out(names: list[str]) -> None:
+    from slipway_training.tried import tried
+
+    console, failed = Console(), False
+    for run in tried(names):
+        console.print(
+            f"{run.name}: {run.seconds:.1f} s, {run.cpu_seconds:.1f} CPU s {run.failed and 'failed: '}{run.failed}",
+            highlight=False,
+            markup=False,
+        )
+        failed = failed or bool(run.failed)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _show_plan(console: Console, name: str, rows: list[tuple[str, str]]) -> None:

@@ -44,9 +44,13 @@ class Recipe:
         """Run to the end (True) or to a signal (False); raises TrainingError, before anything is read where the folder of the run cannot be written."""
         run = cast("Callable[[BaseModel, Console], bool]", _find(self.run))
         parts: Any = config
-        place, key = (parts.out, "out=") if hasattr(parts, "out") else (parts.run.out, "run.out=")
-        with claimed(Path(place), key):
+        key = self.out_key(config)
+        with claimed(Path(parts.out if key == "out=" else parts.run.out), key):
             return run(config, console)
+
+    def out_key(self, config: BaseModel) -> str:
+        """What names the folder of a run: `out=` or `run.out=`."""
+        return "out=" if hasattr(config, "out") else "run.out="
 
     def dry_run(self, config: BaseModel) -> Rows:
         """What a run costs on this machine: (what, value); raises TrainingError."""
