@@ -20,10 +20,6 @@ Floats = NDArray[np.float32]
 SMALL_PASS = 64
 """Padded tokens of a small pass on ONNX Runtime: a single query, or some short rows."""
 
-WITHOUT_OVERFLOW = ("session.x64quantprecision", "1")
-"""For every int8 graph on ONNX Runtime. On x86-64 without VNNI (AVX2 alone: most laptops) its kernels for signed weights cut sums off at 16 bits; with this entry, which
-other processors do not heed, weights become unsigned as they are loaded, and their kernels do not: least cosine to fp32 of 48 passages 0.981 -> 0.989 (by hand)."""
-
 
 class Session(Protocol):
     """A loaded graph with one output; `run` is never called from two threads at once."""
@@ -36,6 +32,25 @@ class Session(Protocol):
     def run(self, feeds: Mapping[str, Ids]) -> Floats:
         """The output for inputs by their names, as an array of its own."""
         ...
+
+
+def open_graph(path: Path, threads: int = 1) -> Any:
+    """An onnxruntime.InferenceSession on the CPU as all services open theirs, so that what is measured elsewhere is what is served."""
+    import onnxruntime
+
+    options: Any = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads burn the core that the event loop and the other services need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # On x86-64 without VNNI (AVX2 alone: most laptops) the kernels for signed int8 weights cut sums off at 16 bits; with this entry, which other processors do not
+    # heed, weights become unsigned as they are loaded, and their kernels do not: least cosine to fp32 of 48 passages 0.981 -> 0.989 (by hand).
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.log_severity_level = 3
+    # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its
+    # time, which makes the whole forward pass a quarter faster.
+    apart = ["SkipLayerNormFusion"]
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart)
 
 
 def open_session(path: Path, asked: EngineName, threads: int, *, small: Callable[[], Path] | None = None) -> Session:
@@ -65,20 +80,8 @@ class OnnxSession:
     """ONNX Runtime on the CPU, without spinning threads."""
 
     def __init__(self, path: Path, threads: int, choice: Choice) -> None:
-        import onnxruntime
-
         self.choice = choice
-        options: Any = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads burn the core that the event loop and the other services need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry(*WITHOUT_OVERFLOW)
-        options.log_severity_level = 3
-        # The fused SkipLayerNormalization is a scalar loop on CPUs (onnxruntime 1.32): an addition and the vectorised LayerNormalization take a fifth of its
-        # time, which makes the whole forward pass a quarter faster.
-        apart = ["SkipLayerNormFusion"]
-        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart)
+        self._session: Any = open_graph(path, threads)
 
     def run(self, feeds: Mapping[str, Ids]) -> Floats:
         """See Session."""

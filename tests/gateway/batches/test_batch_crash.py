@@ -113,7 +113,7 @@ async def test_two_gateways_share_the_work_and_hear_of_a_cancellation(
 async def test_a_batch_that_was_not_done_in_time_expires_with_its_lines_told(
     start: Any, files: Any, desk_of: Any, line_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway_gateway.routes.batches.WINDOW_SECONDS", 1)
+    monkeypatch.setattr("slipway_gateway.routes.batches.WINDOW_SECONDS", 4)
     async with start(state_file=tmp_path / "batches") as house:
         house.retriever.intercept = files.route
 

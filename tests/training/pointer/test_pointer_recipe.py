@@ -6,11 +6,11 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from rich.console import Console
 from slipway_generator.engines.spans import Decision, SpanFinder
+from slipway_shared.encoding.session import open_graph
 from slipway_shared.grounding import fence, is_grounded
 from slipway_shared.manifest import load_verified
 from slipway_training.config import load_typed
@@ -148,9 +148,7 @@ def test_the_card_says_on_what_the_weights_were_made_and_how_to_make_them(tiny_p
 def _same_answers(folder: Path) -> None:
     """The evaluation's reader and the generator's engine point at the same words, windows and all."""
     decision = Decision(**json.loads((folder / "pointer.json").read_text(encoding="utf-8")))
-    served = SpanFinder(
-        onnxruntime.InferenceSession(str(folder / "model.onnx")), Tokenizer.from_file(str(folder / "tokenizer.json")), decision
-    )
+    served = SpanFinder(open_graph(folder / "model.onnx"), Tokenizer.from_file(str(folder / "tokenizer.json")), decision)
     measured = PointerReader(folder)
     passages = ["The edge  listens on port 8080.", "long words " * 40 + "the port", "", "It moves [1] the file."]
     for question in ("Which port?", "what " * 90):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from slipway_shared.encoding.session import WITHOUT_OVERFLOW
+from slipway_shared.encoding.session import open_graph
 from slipway_shared.grounding import NOT_IN_SOURCES, fence, whole_words
 from tokenizers import Encoding, Tokenizer
 
@@ -32,17 +32,9 @@ class PointerReader:
 
     def __init__(self, folder: Path) -> None:
         try:
-            import onnxruntime
+            self._session: Any = open_graph(next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file()))
         except ImportError as error:
             raise StackMissing("onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.add_session_config_entry(*WITHOUT_OVERFLOW)
-        self._session: Any = onnxruntime.InferenceSession(
-            str(next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file())),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         decision = json.loads((folder / "pointer.json").read_text(encoding="utf-8"))
         self._threshold = float(decision["threshold"])

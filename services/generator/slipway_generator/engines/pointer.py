@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_shared import errors
-from slipway_shared.encoding.session import WITHOUT_OVERFLOW
+from slipway_shared.encoding.session import open_graph
 from slipway_shared.grounding import NOT_IN_SOURCES
 
 from slipway_generator import machine
@@ -118,20 +118,15 @@ def _open(card: ModelCard) -> SpanFinder:
     if card.folder is None or not (card.folder / "pointer.json").is_file():
         raise StartRefused("engine pointer opens a folder that holds model.onnx, tokenizer.json and pointer.json.")
     try:
-        ort: Any = importlib.import_module("onnxruntime")
+        importlib.import_module("onnxruntime")
         tokenizers: Any = importlib.import_module("tokenizers")
     except ImportError as error:
         raise StartRefused(f"{error.name} is not installed; install slipway-generator[onnx].") from error
     folder: Path = card.folder
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a request is one pass on one thread; requests run beside each other
-    options.add_session_config_entry(*WITHOUT_OVERFLOW)
     try:
         decision = Decision(**json.loads((folder / "pointer.json").read_text(encoding="utf-8")))
         graph = next(path for name in ("model.ort", "model.onnx") if (path := folder / name).is_file())
-        # On CPUs the fused form is a scalar loop, as slipway_shared.encoding.session found; apart they give the same numbers sooner.
-        apart = ["SkipLayerNormFusion"]
-        session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart)
+        session = open_graph(graph)  # a request is one pass on one thread; requests run beside each other
         return SpanFinder(session, tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")), decision)
     except Exception as error:  # native parsers raise plain exceptions of many kinds; all mean: this folder cannot be served
         raise StartRefused(f"ONNX Runtime cannot load {card.id}: {str(error)[:300]}.") from error
